@@ -5,11 +5,16 @@ DSSE envelope signed with Ed25519, and its artifacts by SHA-256, in one folder t
 writes and reads. It never interprets a figure: layers own the meaning, this package owns the proof.
 """
 
+from collections.abc import Callable
+
 from stack.evidence.dsse import Envelope, canonical_json
 from stack.evidence.errors import EvidenceError
 from stack.evidence.keys import PublicKey, SigningKey, load_or_create_key
 from stack.evidence.record import Artifact, Figure, FigureClass, Record, RecordDraft
 from stack.evidence.store import ArtifactSource, EvidenceStore, StoredRecord
+
+Recompute = Callable[[StoredRecord], list[Figure]]
+"""Works a record's `derived_from` figures out again from its artifacts; each layer offers one per kind it writes."""
 
 __all__ = [
     "Artifact",
@@ -20,6 +25,7 @@ __all__ = [
     "Figure",
     "FigureClass",
     "PublicKey",
+    "Recompute",
     "Record",
     "RecordDraft",
     "SigningKey",
