@@ -81,7 +81,7 @@ def end_tree(child: int, status: int | None, grace_s: float) -> int:
             status = reap(child)
     # A command that ended by itself gets a moment for its helpers to leave; then they are told to.
     for number in (signal.SIGTERM, signal.SIGKILL):
-        limit = time.monotonic() + (1.0 if number == signal.SIGTERM else 10.0)
+        limit = time.monotonic() + (min(grace_s, 1.0) if number == signal.SIGTERM else 10.0)
         while (left := descendants(os.getpid())) and time.monotonic() < limit:
             for pid in left:
                 send(pid, number)

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from stack.runtime import guardian
 from stack.runtime.errors import StackproofError
 
@@ -120,11 +118,13 @@ class Child:
 
 
 def tree_memory_bytes(pid: int) -> int:
-    """Sum of PSS over a process and its descendants, in bytes; processes that end meanwhile count 0."""
-    total = 0
-    for each in [pid, *guardian.descendants(pid)]:
-        try:
-            total += psutil.Process(each).memory_full_info().pss
-        except psutil.Error:
-            continue
-    return total
+    """Sum of PSS (proc(5), smaps_rollup) over a process and its descendants, in bytes; those that end meanwhile count 0."""
+    return sum(_pss_bytes(each) for each in [pid, *guardian.descendants(pid)])
+
+
+def _pss_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
