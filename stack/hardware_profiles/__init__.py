@@ -1,0 +1,37 @@
+"""Layer (i)(A): what is in this machine.
+
+In: /proc, /sys, the NVIDIA management library, installed distributions' metadata. Out: a frozen
+`Inventory` in which an unknown value is None and a probe says why, and the evidence record made of it.
+It must never guess a value, import torch, vllm or ray, change anything on the machine, or show an
+identifier (serial, UUID, MAC) that was not asked for.
+"""
+
+from stack.hardware_profiles.collect import collect_inventory
+from stack.hardware_profiles.inventory import (
+    Accelerator,
+    Cache,
+    Cpu,
+    Host,
+    Inventory,
+    Memory,
+    NetworkInterface,
+    Package,
+    Probe,
+    Software,
+    Storage,
+)
+
+__all__ = [
+    "Accelerator",
+    "Cache",
+    "Cpu",
+    "Host",
+    "Inventory",
+    "Memory",
+    "NetworkInterface",
+    "Package",
+    "Probe",
+    "Software",
+    "Storage",
+    "collect_inventory",
+]

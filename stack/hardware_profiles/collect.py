@@ -1,0 +1,41 @@
+"""One inventory from all readers."""
+
+from pathlib import Path
+
+from stack.hardware_profiles.cpu import read_cpu
+from stack.hardware_profiles.host import read_host
+from stack.hardware_profiles.inventory import Accelerator, Inventory
+from stack.hardware_profiles.memory import read_memory
+from stack.hardware_profiles.network import read_network
+from stack.hardware_profiles.nvml import read_nvml
+from stack.hardware_profiles.pci import read_pci
+from stack.hardware_profiles.software import read_software
+from stack.hardware_profiles.storage import read_storage
+from stack.hardware_profiles.tree import Tree
+
+THIS_MACHINE = Path("/")
+
+
+def collect_inventory(root: Path = THIS_MACHINE, *, identifiers: bool = False) -> Inventory:
+    """What is in the machine whose /proc, /sys and /etc lie under `root`.
+
+    Never raises for what it finds: an unreadable value is None and a probe says why. Management libraries are
+    asked only for this machine. `identifiers` shows serials, UUIDs and MACs that are otherwise hashed.
+    """
+    tree = Tree(root, identifiers)
+    cpu = read_cpu(tree)
+    gpus: tuple[Accelerator, ...] = ()
+    if root == THIS_MACHINE:
+        gpus = read_nvml(tree)
+    else:
+        tree.note("accelerators.nvml", "not asked: the tree is not this machine")
+    return Inventory(
+        cpu=cpu,
+        memory=read_memory(tree),
+        storage=read_storage(tree),
+        network=read_network(tree),
+        host=read_host(tree, virtualized=cpu.virtualized),
+        software=read_software(tree),
+        accelerators=(*gpus, *read_pci(tree, known={gpu.pci_bus for gpu in gpus}, first_index=len(gpus))),
+        probes=tuple(tree.probes),
+    )

@@ -1,0 +1,153 @@
+"""What is in a machine (models; no I/O).
+
+A value that could not be read is None, and the probe of the same dotted name says why; an empty tuple
+whose probe failed means the same. Nothing is ever guessed or set to 0.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "stackproof.inventory/v1"
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Probe(Frozen):
+    """One attempt to read something; `reason` is empty when it succeeded."""
+
+    name: str = Field(description="Dotted path of the field, or of the source, it speaks of")
+    ok: bool
+    reason: str = ""
+
+
+class Cache(Frozen):
+    """One kind of cache of the whole machine."""
+
+    level: int
+    kind: str = Field(description="data, instruction or unified")
+    size_bytes: int | None = Field(description="Of one instance")
+    instances: int = Field(ge=1)
+
+
+class Cpu(Frozen):
+    model: str | None
+    architecture: str
+    sockets: int | None
+    physical_cores: int | None
+    logical_cores: int | None
+    allowed_cores: int | None = Field(description="Logical cores this process may run on (affinity)")
+    limit_cores: float | None = Field(description="CPU time per second granted by the control group; None when it sets no limit")
+    isa: tuple[str, ...] = Field(description="Instruction sets that matter to inference, in the kernel's spelling, sorted")
+    caches: tuple[Cache, ...]
+    numa_nodes: int | None
+    virtualized: bool | None
+
+    @property
+    def usable_cores(self) -> float | None:
+        """The smallest of what the machine has, may be used and is granted; None when nothing is known."""
+        known = [float(cores) for cores in (self.logical_cores, self.allowed_cores, self.limit_cores) if cores is not None]
+        return min(known, default=None)
+
+
+class Memory(Frozen):
+    total_bytes: int | None
+    available_bytes: int | None = Field(description="The kernel's estimate of what can be used without swapping")
+    limit_bytes: int | None = Field(description="Of the control group, v1 or v2; None when it sets none below the total")
+
+    @property
+    def usable_bytes(self) -> int | None:
+        """The smaller of what is available and what the control group allows; None when neither is known."""
+        known = [size for size in (self.available_bytes, self.limit_bytes) if size is not None]
+        return min(known, default=None)
+
+
+class Storage(Frozen):
+    """A block device with hardware, real or emulated, behind it."""
+
+    device: str
+    model: str | None
+    size_bytes: int | None
+    rotational: bool | None
+    transport: str | None = Field(description="nvme, sata, sas, usb, virtio, mmc or scsi")
+    file_systems: tuple[str, ...] = Field(description="Types mounted straight from the device or its partitions")
+    serial: str | None = Field(description="An identifier: hashed unless asked for")
+
+
+class NetworkInterface(Frozen):
+    name: str
+    virtual: bool = Field(description="No device behind it: bridge, tunnel, container end")
+    speed_mbit_s: int | None
+    state: str | None = Field(description="The kernel's operational state: up, down, unknown, ...")
+    driver: str | None
+    address: str | None = Field(description="An identifier: hashed unless asked for")
+
+
+class Host(Frozen):
+    vendor: str | None
+    product: str | None
+    firmware: str | None = Field(description="Vendor, version and date")
+    virtualization: str | None = Field(description="kvm, vmware, hyper-v, xen, ..., or none on bare metal")
+    container: str | None = Field(description="Runtime of the container this runs in, or none")
+    secure_boot: bool | None
+    tpm: str | None = Field(description="Version of the TPM specification")
+
+
+class Package(Frozen):
+    """An installed Python distribution; `version` None when it is not installed."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+
+
+class Software(Frozen):
+    operating_system: str | None
+    kernel: str | None
+    python: str
+    packages: tuple[Package, ...]
+
+    def version(self, name: str) -> str | None:
+        return next((package.version for package in self.packages if package.name == name), None)
+
+
+class Accelerator(Frozen):
+    """A GPU or another accelerator. `source` tells who answered for it: its driver (nvml) or only the PCI bus."""
+
+    index: int
+    vendor: str
+    source: Literal["nvml", "pci"]
+    name: str | None
+    memory_bytes: int | None
+    uuid: str | None = Field(description="An identifier: hashed unless asked for")
+    pci_bus: str | None = Field(description="domain:bus:device.function")
+    driver: str | None = Field(description="Version by NVML; the bound kernel module by PCI")
+    compute_capability: str | None
+    power_limit_w: float | None
+    max_sm_clock_mhz: int | None
+    ecc_enabled: bool | None
+    mig_enabled: bool | None
+
+
+class Inventory(Frozen):
+    """Everything `collect_inventory` found on one machine."""
+
+    schema_version: str = SCHEMA
+    cpu: Cpu
+    memory: Memory
+    storage: tuple[Storage, ...]
+    network: tuple[NetworkInterface, ...]
+    host: Host
+    software: Software
+    accelerators: tuple[Accelerator, ...]
+    probes: tuple[Probe, ...]
+
+    @property
+    def failures(self) -> tuple[Probe, ...]:
+        return tuple(probe for probe in self.probes if not probe.ok)
+
+    def reason(self, name: str) -> str:
+        """Why the field `name` is unknown; empty when no probe says so."""
+        return next((probe.reason for probe in self.failures if probe.name == name), "")
