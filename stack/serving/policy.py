@@ -1,0 +1,107 @@
+"""The gateway's policy: one file that says what may pass and how much of it (models; parsing only).
+
+`gateway.render_envoy` turns it into Envoy's configuration, `requests` into the closed body schema that
+the policy service holds requests to.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator
+
+from stack.evidence.record import Frozen
+from stack.runtime.errors import describe_validation
+from stack.serving.errors import ServingError
+
+DEFAULT_POLICY = "default.yaml"
+BodyKind = Literal["chat", "completions"]
+"""Which closed schema a request body is held to."""
+
+
+class Route(Frozen):
+    """One allowed request: exact method, exact path, byte for byte. What is not listed does not exist."""
+
+    method: Literal["GET", "POST"]
+    path: str = Field(pattern=r"^/[A-Za-z0-9_/-]*$")
+    body: BodyKind | None = Field(default=None, description="Closed schema of the body; null for requests without one")
+
+
+class Limits(Frozen):
+    """What one gateway takes; beyond it clients get 413, 431, 503 or a closed connection."""
+
+    body_bytes: int = Field(gt=0, le=16 << 20)
+    headers_kib: int = Field(gt=0, le=96)
+    headers_count: int = Field(gt=0, le=200)
+    connections: int = Field(gt=0, description="Client connections at a time")
+    requests: int = Field(gt=0, description="Requests at the engine at a time")
+    pending: int = Field(gt=0, description="Requests that may wait for a connection to the engine")
+
+
+class Timeouts(Frozen):
+    """Seconds. A slow client or a stuck engine is cut off; a long stream that moves is not, until `response_s`."""
+
+    connect_s: float = Field(gt=0)
+    headers_s: float = Field(gt=0, description="To receive the request's headers")
+    request_s: float = Field(gt=0, description="To receive the whole request")
+    authorization_s: float = Field(gt=0, description="For the policy service to decide")
+    idle_s: float = Field(gt=0, description="Longest silence on a stream or connection")
+    response_s: float = Field(gt=0, description="To the end of the response")
+    drain_s: float = Field(gt=0, description="For open requests when the gateway stops")
+
+
+class Requests(Frozen):
+    """Caps of the closed body schema."""
+
+    max_tokens: int = Field(gt=0, description="Highest max_tokens / max_completion_tokens")
+    choices: int = Field(gt=0, le=4, description="Highest n")
+    messages: int = Field(gt=0)
+    text_chars: int = Field(gt=0, description="Characters of all message contents, or of the prompt")
+    stop_sequences: int = Field(gt=0)
+    logprobs: int = Field(ge=0, le=20, description="Highest top_logprobs, or logprobs of a completion")
+    structured_choices: int = Field(gt=0, description="Alternatives of structured_outputs.choice")
+    schema_bytes: int = Field(gt=0, description="response_format's JSON schema as compact JSON")
+    schema_depth: int = Field(gt=0, le=64)
+
+
+class GatewayPolicy(Frozen):
+    """Everything the gateway enforces; keys are apart (`keys.py`), addresses belong to a deployment."""
+
+    version: Literal[1]
+    routes: tuple[Route, ...] = Field(min_length=1)
+    health_path: str = Field(pattern=r"^/[a-z]+$", description="Answered without a key: 200 when gateway, policy service and engine all answer")
+    limits: Limits
+    timeouts: Timeouts
+    requests: Requests
+
+    @field_validator("routes")
+    @classmethod
+    def _distinct(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+        names = [f"{route.method} {route.path}" for route in routes]
+        if len(names) != len(set(names)):
+            raise ValueError(f"routes repeat: {sorted({name for name in names if names.count(name) > 1})}")
+        for route in routes:
+            if (route.method == "POST") != (route.body is not None):
+                raise ValueError(f"{route.method} {route.path}: a POST names its body schema (chat or completions), a GET has none")
+        return routes
+
+
+def load_policy(path: Path | None = None) -> GatewayPolicy:
+    """The policy of a file, or the one that ships with the project; ServingError naming the field that is wrong."""
+    if path is None:
+        return parse_policy((files("stack.serving") / "policies" / DEFAULT_POLICY).read_text(), source=DEFAULT_POLICY)
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServingError(f"policy {path} cannot be read: {error}") from None
+    return parse_policy(text, source=str(path))
+
+
+def parse_policy(text: str, *, source: str) -> GatewayPolicy:
+    try:
+        return GatewayPolicy.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ServingError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise ServingError(describe_validation(error, source=source)) from None
