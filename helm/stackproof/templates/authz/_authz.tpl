@@ -1,0 +1,45 @@
+{{- define "stackproof.authz.container" -}}
+command: ["python3", "-m", "stack.serving.authz"]
+args:
+  - --policy=/etc/stackproof/policy.yaml
+  - --keys=/run/secrets/stackproof/keys/keys.json
+  - --engine-key=/run/secrets/stackproof/engine/engine-key
+  - --host=0.0.0.0
+  - --port={{ .Values.authz.port }}
+ports:
+  - name: http
+    containerPort: {{ .Values.authz.port }}
+    protocol: TCP
+startupProbe:
+  tcpSocket: {port: http}
+  periodSeconds: 1
+  failureThreshold: 60
+readinessProbe:
+  tcpSocket: {port: http}
+  periodSeconds: 5
+  timeoutSeconds: 5
+livenessProbe:
+  tcpSocket: {port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+{{- end }}
+
+{{- define "stackproof.authz.mounts" -}}
+- name: policy
+  mountPath: /etc/stackproof
+  volume:
+    configMap: {name: {{ include "stackproof.fullname" (dict "root" . "component" "authz") }}}
+- name: client-keys
+  mountPath: /run/secrets/stackproof/keys
+  volume:
+    {{- include "stackproof.secretVolume" (merge (dict "path" "keys.json") .Values.secrets.clientKeys) | nindent 4 }}
+- name: engine-key
+  mountPath: /run/secrets/stackproof/engine
+  volume:
+    {{- include "stackproof.secretVolume" (merge (dict "path" "engine-key") .Values.secrets.engineKey) | nindent 4 }}
+- name: tmp
+  mountPath: /tmp
+  writable: true
+  volume:
+    emptyDir: {sizeLimit: 64Mi}
+{{- end }}

@@ -1,0 +1,33 @@
+{{- define "stackproof.gateway.container" -}}
+command: ["envoy"]
+args: ["--config-path", "/etc/stackproof/envoy.yaml", "--log-level", "warning", "--disable-hot-restart"]
+ports:
+  - name: http
+    containerPort: {{ .Values.gateway.port }}
+    protocol: TCP
+startupProbe:
+  tcpSocket: {port: http}
+  periodSeconds: 1
+  failureThreshold: 30
+# Ready means that gateway, policy service and engine all answer; alive means only that Envoy does.
+readinessProbe:
+  httpGet: {path: {{ .Values.gateway.healthPath }}, port: http}
+  periodSeconds: 5
+  timeoutSeconds: 5
+livenessProbe:
+  tcpSocket: {port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+{{- end }}
+
+{{- define "stackproof.gateway.mounts" -}}
+- name: config
+  mountPath: /etc/stackproof
+  volume:
+    configMap: {name: {{ include "stackproof.fullname" (dict "root" . "component" "gateway") }}}
+- name: tmp
+  mountPath: /tmp
+  writable: true
+  volume:
+    emptyDir: {sizeLimit: 64Mi}
+{{- end }}
