@@ -31,7 +31,7 @@ def _ask(function: Callable[..., T], *arguments: Any) -> T:
     """NVML's answer; UnreadableError with its own words otherwise."""
     try:
         return function(*arguments)
-    except pynvml.NVMLError as error:
+    except (pynvml.NVMLError, UnicodeDecodeError) as error:
         raise UnreadableError(f"NVML: {error}") from None
 
 

@@ -68,7 +68,7 @@ class Tree:
 
     def text(self, where: str) -> str:
         """Stripped printable text; UnreadableError when there is none."""
-        found = "".join(char for char in self.read(where).decode(errors="replace") if char.isprintable() or char in "\n\t").strip()
+        found = printable(self.read(where).decode(errors="replace"))
         if not found:
             raise UnreadableError(f"{self._shown(where)} is empty")
         return found
@@ -80,12 +80,12 @@ class Tree:
         return as_integer(self.line(where), where=self._shown(where))
 
     def names(self, where: str) -> list[str]:
-        """Sorted entries of a folder."""
-        return sorted(entry.name for entry in self.path(where).iterdir())
+        """Sorted entries of a folder; one that no text can hold is none of the kernel's."""
+        return sorted(entry.name for entry in self.path(where).iterdir() if entry.name.isprintable())
 
     def link_name(self, where: str) -> str:
         """Last part of a symbolic link's target."""
-        return os.path.basename(os.readlink(self.path(where)))  # noqa: PTH115, PTH119 (a link may hold any bytes)
+        return printable(self.path(where).readlink().name)
 
     def target(self, where: str) -> str:
         """The full path a symbolic link, or a folder reached by links, stands for."""
@@ -114,8 +114,15 @@ class Tree:
         return f"/{where.lstrip('/')}"
 
 
+def printable(text: str) -> str:
+    """Without control characters and bytes that are no text."""
+    return "".join(char for char in text if char.isprintable() or char in "\n\t").strip()
+
+
 def explain(error: Exception) -> str:
     """One line without the root the tree hangs under."""
+    if isinstance(error, FileNotFoundError):
+        return f"this kernel or machine does not offer it ({Path(str(error.filename)).name})"
     if isinstance(error, OSError):
         return (error.strerror or type(error).__name__).lower() + (f" ({Path(str(error.filename)).name})" if error.filename else "")
     return str(error)
