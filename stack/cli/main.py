@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stack.cli import inventory
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -34,6 +35,9 @@ def root(
 
     Exit status: 0 done, 1 the thing checked did not hold, 2 bad usage or input, 130 interrupted.
     """
+
+
+app.command("inventory")(inventory.inventory)
 
 
 def main() -> None:
