@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import inventory
+from stack.cli import dossier, inventory
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ def root(
 
 
 app.command("inventory")(inventory.inventory)
+app.add_typer(dossier.app, name="dossier")
 
 
 def main() -> None:

@@ -1,0 +1,74 @@
+"""Draws `index.html`: one file that needs no network, no script and no second file to be read."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from stack.evidence import FigureClass, StoredRecord
+from stack.proposal.charts import charts
+from stack.proposal.claims import Outcome
+from stack.proposal.coverage import Status
+from stack.proposal.document import Scalar
+from stack.proposal.dossier import Dossier, RecordEntry
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+STATUS_WORDS = {Status.EVIDENCE: "Evidence", Status.DECLARED: "Declared only", Status.PARTIAL: "Partly", Status.MISSING: "Missing"}
+OUTCOME_WORDS = {Outcome.HOLDS: "Holds", Outcome.DOES_NOT_HOLD: "Does not hold", Outcome.CANNOT_TELL: "Cannot tell"}
+OPERATORS = {"<=": "at most", ">=": "at least", "==": "exactly"}
+
+
+def render_page(dossier: Dossier, stored: Sequence[StoredRecord]) -> bytes:
+    """The page of a dossier; `stored` are its records in the same order, for their plots."""
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(shown=shown, unit=unit, stamp=lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC")
+    style = (TEMPLATES / "page.css").read_text()
+    style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    page = environment.get_template("index.html").render(
+        dossier=dossier,
+        style=Markup(style),  # noqa: S704 - our own file, not input
+        csp=f"default-src 'none'; style-src 'sha256-{style_hash}'; base-uri 'none'; form-action 'none'",
+        groups=_groups(dossier),
+        charts={item.id: charts(item) for item in stored},
+        records={record.id: record for record in dossier.records},
+        hosts={record.host.fingerprint: record.host for record in dossier.records},
+        tools={(record.tool.version, record.tool.commit, record.tool.dirty): record.tool for record in dossier.records},
+        classes={kind: sum(figure.kind is kind for record in dossier.records for figure in record.figures) for kind in FigureClass},
+        covered=sum(item.status is Status.EVIDENCE for item in dossier.coverage),
+        outcomes={outcome: dossier.outcomes(outcome) for outcome in Outcome},
+        status_words=STATUS_WORDS,
+        outcome_words=OUTCOME_WORDS,
+        operators=OPERATORS,
+    )
+    return page.encode()
+
+
+def shown(value: Scalar | None) -> str:
+    """A value as people read it; `dossier.json` has all its digits."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return value
+
+
+def unit(code: str) -> str:
+    """A UCUM code as people write it: `GiBy` is GiB, `{token}/s` is token/s."""
+    return code.replace("{", "").replace("}", "").replace("By", "B")
+
+
+def _groups(dossier: Dossier) -> list[tuple[str, list[RecordEntry]]]:
+    """Records by heading, in the order of the items of the call, then supporting evidence, then any other."""
+    order = [f"{item.id} {item.title}" for item in dossier.coverage]
+    groups: dict[str, list[RecordEntry]] = {}
+    for record in dossier.records:
+        groups.setdefault(record.heading, []).append(record)
+    return sorted(groups.items(), key=lambda group: (order.index(group[0]) if group[0] in order else len(order), group[0]))
