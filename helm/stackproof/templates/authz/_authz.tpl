@@ -10,16 +10,17 @@ ports:
   - name: http
     containerPort: {{ .Values.authz.port }}
     protocol: TCP
+# The service answers the policy's health path for itself; through the gateway it stands for the engine too.
 startupProbe:
-  tcpSocket: {port: http}
+  httpGet: {path: {{ .Values.gateway.healthPath }}, port: http}
   periodSeconds: 1
   failureThreshold: 60
 readinessProbe:
-  tcpSocket: {port: http}
+  httpGet: {path: {{ .Values.gateway.healthPath }}, port: http}
   periodSeconds: 5
   timeoutSeconds: 5
 livenessProbe:
-  tcpSocket: {port: http}
+  httpGet: {path: {{ .Values.gateway.healthPath }}, port: http}
   periodSeconds: 10
   timeoutSeconds: 5
 {{- end }}

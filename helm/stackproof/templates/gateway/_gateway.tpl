@@ -1,6 +1,6 @@
 {{- define "stackproof.gateway.container" -}}
 command: ["envoy"]
-args: ["--config-path", "/etc/stackproof/envoy.yaml", "--log-level", "warning", "--disable-hot-restart"]
+args: ["--config-path", "/etc/stackproof/envoy.yaml", "--log-level", "warning", "--disable-hot-restart", "--concurrency", {{ .Values.gateway.workers | quote }}]
 ports:
   - name: http
     containerPort: {{ .Values.gateway.port }}

@@ -1,0 +1,107 @@
+"""From the engine plan and the gateway policy to values of the Helm chart (pure), so that nothing is typed twice.
+
+Images, claims, Secrets and clients are the site's to add; no path or key of this machine gets in.
+"""
+
+import math
+from typing import Any
+
+import yaml
+
+from stack.serving.gateway import Addresses, render_envoy
+from stack.serving.plan import GIB, EnginePlan
+from stack.serving.policy import GatewayPolicy
+
+CHART_NAME = "stackproof"
+ENGINE_PORT, GATEWAY_PORT, AUTHZ_PORT = 8000, 8080, 9000
+MODEL_PATH = "/models/served"
+SCRATCH_GIB = {"tmp": 1, "cache": 4, "sharedMemory": 1}
+MEMORY_HEADROOM = 1.25
+"""Memory limit over the plan's need: the plan's runtime share is of one model and one build of the engine."""
+CUDA_HOST_BYTES = 8 * GIB
+CUDA_HOST_CPUS = 4
+"""Beside a GPU, the engine's processes on the host: an allowance, not measured."""
+
+
+def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_NAME) -> dict[str, Any]:
+    """The [generated] part of helm/stackproof/values.yaml; `name` prefixes the Services that the gateway connects to."""
+    drain_s = math.ceil(policy.timeouts.drain_s)
+    return {
+        "name": name,
+        "model": {"servedName": plan.model, "mountPath": MODEL_PATH},
+        "engine": {
+            "port": ENGINE_PORT,
+            "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments()],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
+            "env": [{"name": variable, "value": value} for variable, value in engine_environment(plan).items()],
+            "resources": engine_resources(plan),
+            "scratch": {volume: f"{size}Gi" for volume, size in SCRATCH_GIB.items()},
+            "drainSeconds": drain_s,
+        },
+        "gateway": {
+            "port": GATEWAY_PORT,
+            "config": yaml.safe_dump(render_envoy(policy, cluster_addresses(name)), sort_keys=False),
+            "healthPath": policy.health_path,
+            "drainSeconds": drain_s,
+        },
+        "authz": {
+            "port": AUTHZ_PORT,
+            "policy": yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False),
+            "drainSeconds": drain_s,
+        },
+    }
+
+
+def cluster_addresses(name: str) -> Addresses:
+    """Where the parts meet in a cluster: Services of the release's namespace; the gateway's admin socket stays inside its pod."""
+    return Addresses(
+        listen=f"0.0.0.0:{GATEWAY_PORT}",
+        engine=f"{name}-engine:{ENGINE_PORT}",
+        policy_service=f"{name}-authz:{AUTHZ_PORT}",
+        admin="unix:/tmp/admin.sock",
+        access_log="/dev/stdout",
+    )
+
+
+def engine_environment(plan: EnginePlan) -> dict[str, str]:
+    """The plan's variables; on a CPU with the thread count set by hand.
+
+    vLLM's automatic binding counts the cores a process may run on. A CPU limit is a quota of time on
+    all of the node's cores, so it would start a thread on each of them and be throttled.
+    """
+    variables = plan.environment()
+    if plan.device == "cpu":
+        variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(plan.cpu_threads)}
+    return variables
+
+
+def engine_resources(plan: EnginePlan) -> dict[str, dict[str, str]]:
+    """Requests equal to limits: the pod is of class Guaranteed, so a static CPU manager can give it whole cores."""
+    if plan.device == "cpu":
+        cpus, host_bytes = (plan.cpu_threads or 1) + (plan.cpu_reserved or 0), plan.memory.needed_bytes * MEMORY_HEADROOM
+    else:
+        cpus, host_bytes = CUDA_HOST_CPUS, plan.memory.weights_bytes + CUDA_HOST_BYTES
+    amounts = {
+        "cpu": str(cpus),
+        "memory": f"{math.ceil(host_bytes / GIB) + SCRATCH_GIB['sharedMemory']}Gi",
+        "ephemeral-storage": f"{SCRATCH_GIB['tmp'] + SCRATCH_GIB['cache'] + 1}Gi",
+    }
+    if plan.device == "cuda":
+        amounts["nvidia.com/gpu"] = "1"
+    return {"requests": amounts, "limits": amounts}
+
+
+def values_yaml(values: dict[str, Any]) -> str:
+    """The values as a file to pass to helm, texts of several lines as blocks that can be read."""
+    return yaml.dump(values, Dumper=_BlockDumper, sort_keys=False, width=160, allow_unicode=True)
+
+
+class _BlockDumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # requests and limits are written out
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_BlockDumper.add_representer(str, _text)
