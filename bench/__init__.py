@@ -1,0 +1,13 @@
+"""Workloads, load generation, metrics, statistics: the numbers that back the claims.
+
+In: a workload file and a streaming chat endpoint. Out: Parquet with a row per request and per content event, and a `Summary`
+that is a pure function of those two files. Times are taken in the process that reads the socket, once per read; text is parsed
+after the run. It must never change the time of an arrival, report a number it could not resolve as valid, start the server it
+measures, or put a key into a file, a log or a message.
+"""
+
+from bench.errors import BenchError
+from bench.summary import Summary
+from bench.workload import Workload, load_workload, ready_workloads
+
+__all__ = ["BenchError", "Summary", "Workload", "load_workload", "ready_workloads"]
