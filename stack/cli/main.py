@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import dossier, inventory
+from stack.cli import chart, dossier, inventory
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def root(
 
 app.command("inventory")(inventory.inventory)
 app.add_typer(dossier.app, name="dossier")
+app.add_typer(chart.app, name="chart")
 
 
 def main() -> None:

@@ -4,15 +4,19 @@ Images, claims, Secrets and clients are the site's to add; no path or key of thi
 """
 
 import math
+import re
 from typing import Any
 
 import yaml
 
+from stack.serving.errors import ServingError
 from stack.serving.gateway import Addresses, render_envoy
 from stack.serving.plan import GIB, EnginePlan
 from stack.serving.policy import GatewayPolicy
+from stack.serving.vllm_process import MODULE
 
 CHART_NAME = "stackproof"
+NAME_PATTERN = r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
 ENGINE_PORT, GATEWAY_PORT, AUTHZ_PORT = 8000, 8080, 9000
 MODEL_PATH = "/models/served"
 SCRATCH_GIB = {"tmp": 1, "cache": 4, "sharedMemory": 1}
@@ -24,16 +28,19 @@ CUDA_HOST_CPUS = 4
 
 
 def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_NAME) -> dict[str, Any]:
-    """The [generated] part of helm/stackproof/values.yaml; `name` prefixes the Services that the gateway connects to."""
+    """The [generated] part of helm/stackproof/values.yaml; `name` prefixes the Services that the gateway connects to. ServingError when it cannot."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ServingError(f"name {name!r}: use at most 40 lower-case letters, digits and dashes, beginning with a letter")
     drain_s = math.ceil(policy.timeouts.drain_s)
     return {
         "name": name,
         "model": {"servedName": plan.model, "mountPath": MODEL_PATH},
         "engine": {
             "port": ENGINE_PORT,
+            "command": ["python3", "-m", MODULE],
             "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments()],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
-            "env": [{"name": variable, "value": value} for variable, value in engine_environment(plan).items()],
-            "resources": engine_resources(plan),
+            "env": [{"name": variable, "value": value} for variable, value in pod_environment(plan).items()],
+            "resources": pod_resources(plan),
             "scratch": {volume: f"{size}Gi" for volume, size in SCRATCH_GIB.items()},
             "drainSeconds": drain_s,
         },
@@ -62,7 +69,7 @@ def cluster_addresses(name: str) -> Addresses:
     )
 
 
-def engine_environment(plan: EnginePlan) -> dict[str, str]:
+def pod_environment(plan: EnginePlan) -> dict[str, str]:
     """The plan's variables; on a CPU with the thread count set by hand.
 
     vLLM's automatic binding counts the cores a process may run on. A CPU limit is a quota of time on
@@ -74,7 +81,7 @@ def engine_environment(plan: EnginePlan) -> dict[str, str]:
     return variables
 
 
-def engine_resources(plan: EnginePlan) -> dict[str, dict[str, str]]:
+def pod_resources(plan: EnginePlan) -> dict[str, dict[str, str]]:
     """Requests equal to limits: the pod is of class Guaranteed, so a static CPU manager can give it whole cores."""
     if plan.device == "cpu":
         cpus, host_bytes = (plan.cpu_threads or 1) + (plan.cpu_reserved or 0), plan.memory.needed_bytes * MEMORY_HEADROOM

@@ -18,7 +18,7 @@ from stack.runtime.process import Child
 from stack.serving.envoy_process import envoy_binary
 from stack.serving.gateway import render_envoy
 from stack.serving.helm_binary import run_helm
-from stack.serving.helm_values import chart_values, cluster_addresses, engine_environment, values_yaml
+from stack.serving.helm_values import chart_values, cluster_addresses, pod_environment, values_yaml
 from stack.serving.keys import ApiKey, hash_key, write_keys
 from stack.serving.policy import load_policy, parse_policy
 
@@ -66,7 +66,7 @@ def test_the_engine_runs_the_plan_and_nothing_else(stack: list[Manifest], machin
     plan, engine = plan_for(machine), container(stack, "engine")
     assert engine["args"] == ["--model", "/models/served", "--host", "0.0.0.0", "--port", "8000", *plan.vllm_arguments()]
     variables = {variable["name"]: variable["value"] for variable in engine["env"]}
-    assert engine_environment(plan).items() <= variables.items()
+    assert pod_environment(plan).items() <= variables.items()
     assert {name for name in plan.environment().keys() & variables.keys() if variables[name] != plan.environment()[name]} <= {"VLLM_CPU_OMP_THREADS_BIND"}
     assert any(mount["mountPath"] == "/models/served" and mount["readOnly"] for mount in engine["volumeMounts"])
 

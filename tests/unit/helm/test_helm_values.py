@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stack.hardware_profiles import Inventory
 from stack.runtime.places import cache_dir
-from stack.serving.helm_values import chart_values, engine_environment, engine_resources, values_yaml
+from stack.serving.helm_values import chart_values, pod_environment, pod_resources, values_yaml
 from stack.serving.models import find_model
 from stack.serving.plan import GIB, EnginePlan, make_plan
 from stack.serving.policy import load_policy, parse_policy
@@ -24,21 +24,21 @@ def plan_for(machine: str) -> EnginePlan:
 def test_a_cpu_engine_gets_the_plans_cores_and_no_more_threads() -> None:
     plan = plan_for("cpu")
     assert (plan.cpu_threads, plan.cpu_reserved) == (7, 1)
-    assert engine_resources(plan)["limits"]["cpu"] == "8"
-    variables = engine_environment(plan)
+    assert pod_resources(plan)["limits"]["cpu"] == "8"
+    variables = pod_environment(plan)
     assert (variables["VLLM_CPU_OMP_THREADS_BIND"], variables["OMP_NUM_THREADS"]) == ("nobind", "7")
 
 
 def test_memory_covers_the_plans_need_with_headroom_and_shared_memory() -> None:
     plan = plan_for("cpu")
-    gib = int(engine_resources(plan)["limits"]["memory"].removesuffix("Gi"))
+    gib = int(pod_resources(plan)["limits"]["memory"].removesuffix("Gi"))
     assert plan.memory.needed_bytes * 1.25 / GIB + 1 <= gib < plan.memory.needed_bytes * 1.25 / GIB + 2
 
 
 def test_a_cuda_engine_gets_one_gpu_and_the_plans_own_environment() -> None:
     plan = plan_for("cuda")
-    assert engine_resources(plan)["requests"]["nvidia.com/gpu"] == engine_resources(plan)["limits"]["nvidia.com/gpu"] == "1"
-    assert engine_environment(plan) == plan.environment()
+    assert pod_resources(plan)["requests"]["nvidia.com/gpu"] == pod_resources(plan)["limits"]["nvidia.com/gpu"] == "1"
+    assert pod_environment(plan) == plan.environment()
 
 
 def test_values_survive_the_file_and_the_policy_reads_back_as_itself() -> None:

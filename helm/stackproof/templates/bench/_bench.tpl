@@ -3,15 +3,22 @@ command: ["stackproof", "bench", "run"]
 args:
   - {{ .Values.bench.workload | quote }}
   - --url=http://{{ include "stackproof.fullname" (dict "root" . "component" "gateway") }}:{{ .Values.gateway.port }}
+  - --model={{ .Values.model.servedName }}
   - --api-key-file=/run/secrets/stackproof/client-key
-  - --out=/results/run
+  # A folder for each try, so that no run replaces another's samples.
+  - --out=/results/runs/$(POD_NAME)
   - --evidence=/results/evidence
   {{- range .Values.bench.args }}
   - {{ . | quote }}
   {{- end }}
 env:
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
   - name: HOME
     value: /tmp
+  # The key that signs the evidence is made on the first run and stays with the results, readable by this user alone.
+  - name: STACKPROOF_CONFIG
+    value: /results/config
 {{- end }}
 
 {{- define "stackproof.bench.mounts" -}}
