@@ -9,6 +9,7 @@ from pathlib import Path
 from stack.evidence import Envelope, EvidenceStore, SigningKey, StoredRecord, load_or_create_key
 from stack.evidence.provenance import tool
 from stack.evidence.store import PUBLIC_KEY
+from stack.proposal.code import code_id
 from stack.proposal.dossier import DOSSIER, EVIDENCE, MANIFEST, PAGE, PREDICATE_TYPE, PROFILE, PROPOSAL, Dossier, compose, manifest_predicate
 from stack.proposal.errors import DossierError, ProposalError
 from stack.proposal.folder import list_folder
@@ -73,7 +74,7 @@ def _write_documents(root: Path, inputs: Inputs, stored: Sequence[StoredRecord],
     write_atomic(root / DOSSIER, dossier_json(dossier))
     write_atomic(root / PAGE, render_page(dossier, stored))
     subjects = {name: sha256_file(path) for name, path in list_folder(root).files.items()}
-    predicate = manifest_predicate(dossier, files=len(subjects), commit=tool().commit)
+    predicate = manifest_predicate(dossier, files=len(subjects), commit=tool().commit, code_id=code_id())
     write_atomic(root / MANIFEST, Envelope.seal(subjects, PREDICATE_TYPE, predicate, key).to_bytes())
     return dossier
 

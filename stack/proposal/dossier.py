@@ -107,11 +107,11 @@ def compose(stored: Sequence[StoredRecord], proposal: Proposal, profile: CallPro
     )
 
 
-def manifest_predicate(dossier: Dossier, files: int, commit: str) -> dict[str, object]:
-    """What the signed manifest says beside the hash of every file."""
+def manifest_predicate(dossier: Dossier, *, files: int, commit: str, code_id: str) -> dict[str, object]:
+    """What the signed manifest says beside the hash of every file; `commit` and `code_id` are those of the tool that wrote it."""
     return {
         "schema_version": dossier.schema_version,
-        "tool": {"name": "stackproof", "version": dossier.tool_version, "commit": commit},
+        "tool": {"name": "stackproof", "version": dossier.tool_version, "commit": commit, "code_id": code_id},
         "key_id": dossier.key_id,
         "counts": {"files": files, **dossier.summary()},
     }

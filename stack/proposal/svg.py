@@ -16,6 +16,9 @@ PLOT_HEIGHT = 160
 MAX_POINTS = 240
 """Steps drawn of a distribution; more cannot be seen at this size."""
 
+SMALLEST_AXIS = 1e-9
+"""Where an axis ends when every value is zero."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -75,10 +78,11 @@ def bars(rows: Sequence[Bar], *, title: str, end: float | None = None) -> Markup
 
 def nice_ticks(top: float, count: int = 5) -> list[float]:
     """From zero in steps of 1, 2 or 5 times a power of ten, about `count` of them, the last at or above `top`."""
-    raw = max(top, 1e-9) / count
+    top = max(top, SMALLEST_AXIS)
+    raw = top / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
-    return [round(step * index, 12) for index in range(math.ceil(top / step * (1 - 1e-12)) + 1 or 2)]
+    return [round(step * index, 12) for index in range(math.ceil(top / step * (1 - 1e-12)) + 1)]
 
 
 def _steps(values: Sequence[float], end: float) -> str:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from stack.evidence import Envelope, EvidenceError, EvidenceStore, Figure, PublicKey, Recompute, StoredRecord
-from stack.evidence.provenance import tool
 from stack.evidence.store import PUBLIC_KEY
 from stack.proposal.build import dossier_json
+from stack.proposal.code import code_id
 from stack.proposal.dossier import DOSSIER, EVIDENCE, MANIFEST, PAGE, PREDICATE_TYPE, PROFILE, PROPOSAL, Dossier, compose, manifest_predicate
 from stack.proposal.errors import ProposalError
 from stack.proposal.folder import list_folder, printable
@@ -97,8 +99,8 @@ class _Verification:
         return envelope, statement
 
     def _check_signature(self, envelope: Envelope) -> Check:
+        name = f"{EVIDENCE}/{PUBLIC_KEY}"
         try:
-            name = f"{EVIDENCE}/{PUBLIC_KEY}"
             key = PublicKey.from_pem(self._read(name), name=name)
             self.found_key_id = key.key_id
             envelope.open(key, name=MANIFEST)
@@ -106,6 +108,8 @@ class _Verification:
                 raise EvidenceError(f"{name}: is key {key.key_id}, not the key {self.pinned} you asked for")
         except EvidenceError as error:
             return Check(name=SIGNATURE, checked=1, failures=(str(error),))
+        except UnsupportedAlgorithm as error:
+            return Check(name=SIGNATURE, checked=1, failures=(f"{name}: {_one_line(error)}",))
         note = "" if self.pinned else "the signer is whoever holds this key: pin it with --key-id, learned from the issuer by another way"
         return Check(name=SIGNATURE, checked=1, note=note)
 
@@ -131,6 +135,8 @@ class _Verification:
                     step.advance()
         except EvidenceError as error:
             return Check(name=RECORDS, checked=len(stored), failures=(f"{EVIDENCE}/{error}",)), stored
+        except (KeyError, TypeError, ValueError, RecursionError) as error:  # a signed payload that is no statement of ours
+            return Check(name=RECORDS, checked=len(stored), failures=(f"{EVIDENCE}/records: a record cannot be read: {_one_line(error)}",)), stored
         expected = {MANIFEST, DOSSIER, PAGE, PROPOSAL, PROFILE, f"{EVIDENCE}/{PUBLIC_KEY}"}
         for item in stored:
             expected.add(item.path.relative_to(self.root).as_posix())
@@ -174,22 +180,22 @@ class _Verification:
             inputs = load_inputs(self.root / PROPOSAL, self.root / PROFILE)
         except ProposalError as error:
             return Check(name=CONTENT, failures=(str(error),)), None
-        version, commit = _tool(statement)
-        dossier = compose(stored, inputs.proposal, inputs.profile, key_id=str(self.found_key_id), tool_version=version)
+        written_by = _tool(statement)
+        dossier = compose(stored, inputs.proposal, inputs.profile, key_id=str(self.found_key_id), tool_version=written_by["version"])
         failures = []
         if dossier_json(dossier) != self._read(DOSSIER):
             failures.append(f"{DOSSIER}: is not what its records and its proposal give")
-        if statement.get("predicate") != manifest_predicate(dossier, files=len(self.listing.files) - 1, commit=commit):
+        summary = manifest_predicate(dossier, files=len(self.listing.files) - 1, commit=written_by["commit"], code_id=written_by["code_id"])
+        if statement.get("predicate") != summary:
             failures.append(f"{MANIFEST}: its summary is not what the dossier gives")
         fault, note = _profile_standing(inputs.profile)
         failures += [fault] if fault else []
         return Check(name=CONTENT, checked=1, failures=tuple(failures), note=note), dossier
 
-    def _check_page(self, dossier: Dossier, stored: Sequence[StoredRecord], written_by: tuple[str, str]) -> Check:
-        ours = (tool().version, tool().commit)
-        if written_by != ours:
-            note = f"not compared: drawn by version {printable(' '.join(written_by).strip())}, this is {' '.join(ours).strip()}; {DOSSIER} was"
-            return Check(name=DRAWN, note=note)
+    def _check_page(self, dossier: Dossier, stored: Sequence[StoredRecord], written_by: dict[str, str]) -> Check:
+        if written_by["code_id"] != code_id():
+            writer = printable(f"{written_by['version']} {written_by['commit']}".strip())
+            return Check(name=DRAWN, note=f"not compared, because other code drew it (stackproof {writer}); {DOSSIER} holds the same facts and was")
         try:
             same = render_page(dossier, stored) == self._read(PAGE)
         except Exception as error:  # as for figures: the plots read a stranger's samples
@@ -228,11 +234,12 @@ def _subjects(statement: dict[str, Any]) -> dict[str, str]:
     return subjects
 
 
-def _tool(statement: dict[str, Any]) -> tuple[str, str]:
-    """Version and commit of the tool that wrote the dossier, by its manifest."""
+def _tool(statement: dict[str, Any]) -> dict[str, str]:
+    """Version, commit and code of the tool that wrote the dossier, by its manifest."""
     predicate = statement.get("predicate")
     found = predicate.get("tool") if isinstance(predicate, dict) else None
-    return (str(found.get("version", "")), str(found.get("commit", ""))) if isinstance(found, dict) else ("", "")
+    said = found if isinstance(found, dict) else {}
+    return {key: str(said.get(key, "")) for key in ("version", "commit", "code_id")}
 
 
 def _profile_standing(profile: CallProfile) -> tuple[str, str]:
