@@ -79,10 +79,8 @@ def _classify(raw: RawExchange, response: "_Response", chat: "_ChatStream") -> t
         return _BY_OUTCOME[raw.outcome], raw.detail
     if not response.streams:
         return "malformed", f"the endpoint does not stream: it answered {response.content_type or 'without a content type'}, not {EVENT_STREAM}"
-    if chat.error:
-        return "truncated", f"the server broke off: {chat.error}"
-    if not chat.finished:
-        return "truncated", "the stream ended without [DONE] or a finish reason"
+    if chat.error or not chat.finished:
+        return "truncated", f"the server broke off: {chat.error}" if chat.error else "the stream ended without [DONE] or a finish reason"
     return OK, ""
 
 

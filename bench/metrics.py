@@ -36,7 +36,7 @@ def summarize(samples: Samples) -> Summary:
     """The published result of a run, worked out from its samples alone."""
     run = samples.run
     columns = _Columns(samples.requests)
-    tokens = _Tokens(samples.tokens)
+    tokens = _Tokens(samples.tokens, columns)
     measured = columns.phase == "measured"
     ok = measured & (columns.status == OK)
     start = columns.intended if run.workload.open_loop else columns.sent
@@ -109,14 +109,15 @@ class _Columns:
     def tpot_ms(self) -> Floats:
         """(last_content - first_content) / (N - n_first); NaN, never 0, where nothing came after the first chunk."""
         after_first = self.output_tokens - self.n_first
-        return (self.last - self.first) / np.where(after_first > 0, after_first, np.nan) / 1e6
+        tpot: Floats = (self.last - self.first) / np.where(after_first > 0, after_first, np.nan) / 1e6
+        return tpot
 
 
 class _Tokens:
-    """The token table as arrays; the rows of one request follow one another."""
+    """The token table as arrays, `row` the place of its request in the request table; the rows of one request follow one another."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self.request: npt.NDArray[np.int64] = table["request"].to_numpy()
+    def __init__(self, table: pa.Table, columns: _Columns) -> None:
+        self.row = np.searchsorted(columns.request, table["request"].to_numpy())
         self.t: Floats = table["t_ns"].to_numpy().astype(np.float64)
 
 
@@ -124,7 +125,7 @@ def _metrics(columns: _Columns, tokens: _Tokens, *, start: Floats, ok: Bools, me
     def of_requests(values_ns: Floats) -> Metric:
         return describe(_known(values_ns[ok]) / 1e6)
 
-    same = (tokens.request[1:] == tokens.request[:-1]) & np.isin(tokens.request[1:], columns.request[ok])
+    same = (tokens.row[1:] == tokens.row[:-1]) & ok[tokens.row[1:]]
     gaps_ms = np.diff(tokens.t)[same] / 1e6
     dependent = "not certified: the gaps of one request depend on one another"
     gaps = describe(gaps_ms, certify=False, note=dependent)
@@ -148,7 +149,8 @@ def _metrics(columns: _Columns, tokens: _Tokens, *, start: Floats, ok: Bools, me
 
 
 def _known(values: Floats) -> Floats:
-    return values[~np.isnan(values)]
+    known: Floats = values[~np.isnan(values)]
+    return known
 
 
 def _tokens_per_chunk(columns: _Columns, ok: Bools) -> float | None:
@@ -209,7 +211,8 @@ class _Span:
     def share_of(self, begin: Floats, end: Floats) -> Floats:
         """The part of each interval that lies inside."""
         inside = np.minimum(end, self.end) - np.maximum(begin, self.start)
-        return np.clip(inside, 0.0, None) / (end - begin)
+        shares: Floats = np.clip(inside, 0.0, None) / (end - begin)
+        return shares
 
 
 def _rates(columns: _Columns, tokens: _Tokens, window: Window | None, *, open_loop: bool) -> Rates:
@@ -219,9 +222,9 @@ def _rates(columns: _Columns, tokens: _Tokens, window: Window | None, *, open_lo
     span = _Span.of(window)
     ok = columns.status == OK
     counted = ok & ~np.isnan(columns.output_tokens) & (columns.chunks > 0)
-    per_chunk = np.zeros(int(columns.request.max()) + 1)
-    per_chunk[columns.request[counted]] = columns.output_tokens[counted] / columns.chunks[counted]
-    chunks = np.bincount(tokens.request[span.holds(tokens.t)], minlength=len(per_chunk))
+    per_chunk = np.zeros(len(columns.request))
+    per_chunk[counted] = columns.output_tokens[counted] / columns.chunks[counted]
+    chunks = np.bincount(tokens.row[span.holds(tokens.t)], minlength=len(per_chunk))
     output = math.fsum(chunks * per_chunk)
     prompts = _known(columns.prompt_tokens[ok & span.holds(columns.first)])
     offered = span.holds(columns.intended if open_loop else columns.sent)

@@ -110,12 +110,9 @@ def _load(workload: Workload, endpoint: Endpoint, *, seed: int, spool_path: Path
     total = None if stop.requests is None or stop.duration_s is not None else workload.warmup.requests + stop.requests
     spool = Spool(spool_path)
     try:
-        with (
-            reporter.step(f"Measuring {workload.name or 'workload'}", total=total) as step,
-            _undisturbed(),
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            return runner.run(_load_async(workload, endpoint, seed=seed, spool=spool, step=step, called_ns=called_ns))
+        title = f"Measuring {workload.name or 'workload'}"
+        with reporter.step(title, total=total) as step, _undisturbed(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
+            return loop.run(_load_async(workload, endpoint, seed=seed, spool=spool, step=step, called_ns=called_ns))
     finally:
         spool.close()
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
@@ -93,7 +95,14 @@ def read_samples(requests: Path, tokens: Path) -> Samples:
     for table, schema, path in ((request_table, REQUEST_SCHEMA, requests), (token_table, TOKEN_SCHEMA, tokens)):
         if not table.schema.equals(schema):
             raise BenchError(f"{path.name}: columns are not those of a run's samples")
+    _check_keys(request_table["request"].to_numpy(), token_table["request"].to_numpy())
     return Samples(run=run, requests=request_table, tokens=token_table)
+
+
+def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) -> None:
+    """Requests ascend without repeating, and each token belongs to one of them: what the metrics rely on."""
+    if not len(requests) or (np.diff(requests) <= 0).any() or not np.isin(tokens, requests).all():
+        raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
 
 
 def _token_batches(spool: Path, run: RunInfo, rows: list[dict[str, Any]], step: Step) -> Iterator[dict[str, list[Any]]]:

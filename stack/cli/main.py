@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import chart, dossier, inventory
+from stack.cli import bench, chart, dossier, inventory
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def root(
 app.command("inventory")(inventory.inventory)
 app.add_typer(dossier.app, name="dossier")
 app.add_typer(chart.app, name="chart")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -1,0 +1,87 @@
+"""The evidence record of a run, and its recomputation from the samples."""
+
+import re
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bench.errors import BenchError
+from bench.metrics import summarize
+from bench.run import SUMMARY, WORKLOAD
+from bench.samples import REQUESTS, TOKENS, read_samples
+from bench.summary import Metric, Metrics, Summary
+from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
+
+KIND = "bench"
+SAMPLES = (REQUESTS, TOKENS)
+STATISTICS = ("mean", "p50", "p90", "p95", "p99")
+CERTIFIED = ("ttft_ms", "tpot_ms", "e2e_ms")
+
+Value = float | int | str | bool | None
+
+
+def draft(summary: Summary, out: Path) -> tuple[RecordDraft, list[ArtifactSource]]:
+    """What `EvidenceStore.write` takes; `out` is the folder `run_workload` wrote."""
+    record = RecordDraft(
+        kind=KIND,
+        title=f"Benchmark {summary.workload.name or 'workload'} of {summary.workload.model}",
+        config={"workload": summary.workload.model_dump(mode="json"), "seed": summary.seed, "url": summary.url},
+        figures=tuple(figures(summary)),
+        results=summary.model_dump(mode="json", exclude={"workload", "seed", "url", "tool"}),
+    )
+    parquet, words = "application/vnd.apache.parquet", "application/yaml"
+    return record, [
+        ArtifactSource(REQUESTS, out / REQUESTS, role="samples", media_type=parquet),
+        ArtifactSource(TOKENS, out / TOKENS, role="samples", media_type=parquet),
+        ArtifactSource(SUMMARY, out / SUMMARY, role="report", media_type="application/json"),
+        ArtifactSource(WORKLOAD, out / WORKLOAD, role="config", media_type=words),
+    ]
+
+
+def recompute(stored: StoredRecord) -> list[Figure]:
+    """All figures of the record, worked out from the two Parquet files alone."""
+    try:
+        return figures(summarize(read_samples(stored.artifact_path(REQUESTS), stored.artifact_path(TOKENS))))
+    except (BenchError, ValidationError) as error:
+        raise EvidenceError(f"{stored.path.relative_to(stored.root)}: {' '.join(str(error).split())}") from None
+
+
+def figures(summary: Summary) -> list[Figure]:
+    """Every figure that may be quoted from a run, named `bench.<workload>.<field of the summary>`."""
+    prefix = f"bench.{figure_name(summary.workload.name or 'workload')}"
+
+    def figure(name: str, value: Value, *, unit: str = "", note: str = "", kind: FigureClass = FigureClass.MEASURED) -> Figure:
+        return Figure(name=f"{prefix}.{name}", value=value, unit=unit, kind=kind, derived_from=SAMPLES, note=note or ("" if value is not None else "unknown"))
+
+    requests, rates, goodput = summary.requests, summary.rates, summary.goodput
+    found = [
+        figure("valid", summary.valid, kind=FigureClass.COMPUTED, note="; ".join(summary.invalid_reasons)),
+        figure("requests.sent", requests.sent),
+        figure("requests.ok", requests.ok),
+        figure("requests.failed", requests.failed, note=", ".join(f"{name}: {count}" for name, count in requests.by_class.items())),
+        *(figure(name, getattr(rates, name), unit="/s") for name in type(rates).model_fields),
+        figure("tokens_per_chunk", summary.tokens_per_chunk),
+        figure("client.cpu_us_per_token", summary.client.cpu_us_per_token, unit="us"),
+        figure("client.loop_lag_ms_p99", summary.client.loop_lag_ms_p99, unit="ms"),
+    ]
+    if goodput is not None:
+        found.append(figure("goodput.share", goodput.share, note=f"requests that met {goodput.slo.model_dump(exclude_none=True)}"))
+    for name in Metrics.model_fields:
+        metric: Metric = getattr(summary.metrics, name)
+        found += [figure(f"{name}.{statistic}", getattr(metric, statistic), unit="ms", note=_note(metric, statistic)) for statistic in STATISTICS]
+        if name in CERTIFIED:
+            found += [
+                figure(f"{name}.certified.{statistic}", getattr(metric.certified, statistic), unit="ms", note=_note(metric, statistic))
+                for statistic in STATISTICS[2:]
+            ]
+    return found
+
+
+def figure_name(workload: str) -> str:
+    """A workload's name as a part of a figure's: lower case, anything else than letters, digits and dots to an underscore."""
+    return re.sub(r"[^a-z0-9_.]", "_", workload.lower())
+
+
+def _note(metric: Metric, statistic: str) -> str:
+    missing = getattr(metric.missing_samples, statistic, 0)
+    return f"{metric.count} samples: {missing} more are needed to certify this percentile" if missing else metric.note

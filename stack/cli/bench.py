@@ -1,0 +1,123 @@
+"""`stackproof bench`: measure a chat endpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stack.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from bench import Summary, Workload
+    from bench.summary import Metric
+
+app = typer.Typer(no_args_is_help=True, help="Measure a streaming chat endpoint, with raw samples and a verdict on the load generator itself.")
+
+INTERRUPTED = 130
+
+
+@app.command("list")
+def list_workloads(as_json: JsonOption = False) -> None:
+    """Show the workloads that come with stackproof."""
+    from bench import load_workload, ready_workloads
+
+    workloads = [load_workload(path) for path in ready_workloads()]
+    if as_json:
+        print_json([workload.model_dump(mode="json") for workload in workloads])
+        return
+    print_table(("workload", "arrivals", "prompts", "stop"), [(each.name, *_in_words(each)) for each in workloads])
+
+
+@app.command()
+def run(
+    workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="A YAML file, or the name of a ready one (`stackproof bench list`).")],
+    *,
+    url: Annotated[str, typer.Option("--url", help="The endpoint: http[s]://HOST:PORT, with a base path if it has one.")],
+    api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")] = None,
+    ca_file: Annotated[Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for https instead of the system's.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for, instead of the workload's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Makes arrivals and prompts reproducible. Default: a new one, so that no prefix cache knows the prompts.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for samples and summary. Default: out/bench/WORKLOAD.")] = None,
+    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Drive an endpoint with a workload and report latency, rates and errors.
+
+    Exit status 0: done and valid; 1: the load generator could not keep up or no request succeeded, so the figures must not be quoted;
+    2: the workload or the endpoint cannot be used; 130: interrupted, what was measured is kept.
+    """
+    from bench import load_workload
+    from bench.endpoint import read_api_key
+    from bench.run import run_workload
+    from stack.runtime.progress import Reporter
+
+    chosen = load_workload(workload, model=model)
+    place = out or Path("out") / "bench" / chosen.name
+    summary = run_workload(chosen, url=url, api_key=read_api_key(api_key_file), out=place, seed=seed, ca_file=ca_file, reporter=Reporter())
+    if evidence is not None:
+        from bench.evidence import draft
+        from stack.evidence import EvidenceStore
+
+        EvidenceStore(evidence).write(*draft(summary, place))
+    if as_json:
+        print_json(summary)
+    else:
+        _show(summary, place)
+    if summary.state == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+    if not summary.valid:
+        raise typer.Exit(1)
+
+
+def _in_words(workload: "Workload") -> tuple[str, str, str]:
+    arrivals, prompts, stop = workload.arrivals, workload.prompts, workload.stop
+    pattern = f"{arrivals.streams} streams" if arrivals.kind == "concurrency" else f"Poisson, {arrivals.rate:g} requests/s"
+    texts = "1 text" if prompts.kind == "text" else f"{len(prompts.texts)} texts"
+    ends = [f"{stop.requests} requests"] if stop.requests is not None else []
+    ends += [f"{stop.duration_s:g} s"] if stop.duration_s is not None else []
+    return pattern, f"{texts}, {'exactly' if prompts.ignore_eos else 'up to'} {prompts.max_tokens} tokens", " or ".join(ends)
+
+
+def _show(summary: "Summary", place: Path) -> None:
+    pattern, prompts, _ = _in_words(summary.workload)
+    print_table(
+        ("ms", "count", "mean", "p50", "p90", "p95", "p99", "p99 <="),
+        [(name.removesuffix("_ms"), *_cells(getattr(summary.metrics, name))) for name in type(summary.metrics).model_fields],
+        title=f"{summary.workload.name}: {pattern}; {prompts}; model {summary.workload.model}",
+    )
+    for line in _lines(summary):
+        typer.echo(line)
+    typer.echo(f"samples and summary: {place}")
+
+
+def _cells(metric: "Metric") -> tuple[str, ...]:
+    """The last one is the certified bound, or how many more samples it takes."""
+    bound, missing = metric.certified.p99, metric.missing_samples.p99
+    certified = _number(bound) if bound is not None else f"+{missing} needed" if metric.count and missing else "-"
+    return (str(metric.count), *(_number(value) for value in (metric.mean, metric.p50, metric.p90, metric.p95, metric.p99)), certified)
+
+
+def _lines(summary: "Summary") -> list[str]:
+    requests, rates, client, goodput = summary.requests, summary.rates, summary.client, summary.goodput
+    failures = "".join(f", {count} {name}" for name, count in requests.by_class.items())
+    lines = [
+        f"requests: {requests.sent} sent, {requests.ok} ok, {requests.failed} failed{failures}, {requests.cancelled} cancelled (warm-up: {requests.warmup})",
+        f"rates: {_number(rates.requests_per_s)} requests/s of {_number(rates.offered_requests_per_s)} offered, "
+        f"{_number(rates.output_tokens_per_s)} output tokens/s, {_number(rates.input_tokens_per_s)} input tokens/s",
+    ]
+    if goodput is not None and goodput.share is not None:
+        limits = ", ".join(f"{name} <= {limit:g}" for name, limit in goodput.slo.model_dump(exclude_none=True).items())
+        lines.append(f"goodput: {goodput.share:.1%} of requests met {limits}")
+    lines += [
+        f"client: {_number(client.cpu_us_per_token)} us CPU a token, {client.cpu_share:.0%} of a core, "
+        f"loop lag p99 {_number(client.loop_lag_ms_p99)} ms, {client.peak_rss_mb:.0f} MB; seed {summary.seed}",
+        *(f"note: {note}" for note in summary.notes),
+        "VALID" if summary.valid else "INVALID: " + "; ".join(summary.invalid_reasons),
+    ]
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
