@@ -25,6 +25,9 @@ CPU_FULL_SEQUENCES = 8
 """KV target on a CPU: this many sequences of full length at a time; more, when they are shorter."""
 CPU_SEQUENCES_PER_CORE = 16
 MAX_SEQUENCES = 256
+PIN_CORES = 8
+"""Threads are bound to cores from this many on. On a small machine shared with other work a bound thread starves: an
+engine bound to the core of another, busy one was not ready after 170 s where it takes 27 s alone."""
 CUDA_UTILIZATION = 0.9
 
 
@@ -78,6 +81,7 @@ class EnginePlan(Frozen):
     enforce_eager: bool = Field(description="Skip compilation")
     cpu_threads: int | None = Field(default=None, description="Cores that compute; CPU only")
     cpu_reserved: int | None = Field(default=None, description="Cores kept free for API server, gateway and clients; CPU only")
+    cpu_pinned: bool | None = Field(default=None, description="Whether each computing thread is bound to a core; CPU only")
     gpu_memory_utilization: float | None = Field(default=None, description="CUDA only")
     memory: MemoryArithmetic
     reasons: tuple[Reason, ...]
@@ -99,7 +103,10 @@ class EnginePlan(Frozen):
         variables = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
         variables |= {"VLLM_MAX_N_SEQUENCES": str(self.max_n), "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0"}
         if self.device == "cpu":
-            variables |= {"VLLM_CPU_OMP_THREADS_BIND": "auto", "VLLM_CPU_NUM_OF_RESERVED_CPU": str(self.cpu_reserved)}
+            variables["VLLM_CPU_OMP_THREADS_BIND"] = "auto" if self.cpu_pinned else "nobind"
+            variables["VLLM_CPU_NUM_OF_RESERVED_CPU"] = str(self.cpu_reserved)
+            if not self.cpu_pinned:
+                variables["OMP_NUM_THREADS"] = str(self.cpu_threads)
         return variables
 
 
@@ -122,11 +129,11 @@ def _cpu_plan(inventory: Inventory, model: CatalogModel, length: int, reasons: l
     cpu, dtype = inventory.cpu, model.conversion.dtype
     available = _known(inventory.memory.usable_bytes, inventory, "memory.available_bytes")
     cores = max(1, min(math.floor(cpu.usable_cores or 1), cpu.physical_cores or MAX_SEQUENCES))
-    reserved = 1 if cores > 1 else 0
+    reserved, pinned = 1 if cores > 1 else 0, cores >= PIN_CORES
     memory = _arithmetic(model, dtype, "cpu", available=available, length=length, kv_target=length * CPU_FULL_SEQUENCES)
     seqs = min(MAX_SEQUENCES, CPU_SEQUENCES_PER_CORE * cores)
     native = [flag for flag in cpu.isa if flag in {"avx512_bf16", "amx_bf16", "bf16"}]
-    how = f"{', '.join(native)} computes it natively" if native else "no bfloat16 unit found: computed in float32, stored in half the memory"
+    how = f"{', '.join(native)} computes it natively" if native else "no bfloat16 instructions found: emulated, at half the memory of float32"
     reasons += [
         Reason(choice="device", value="cpu", why="no CUDA accelerator whose driver answers"),
         Reason(choice="dtype", value=dtype.value, why=f"the weights' own type; {how}"),
@@ -137,6 +144,11 @@ def _cpu_plan(inventory: Inventory, model: CatalogModel, length: int, reasons: l
         ),
         Reason(choice="max_num_seqs", value=str(seqs), why=f"{CPU_SEQUENCES_PER_CORE} per core on {cores} cores; more wait in the engine's queue"),
         Reason(choice="cpu_threads", value=str(cores - reserved), why=f"one per physical core, {reserved} kept for API server, gateway and clients"),
+        Reason(
+            choice="cpu_pinned",
+            value=str(pinned).lower(),
+            why=f"{PIN_CORES} cores or more: bound to cores and memory nodes" if pinned else f"fewer than {PIN_CORES} cores, shared with other work",
+        ),
         Reason(choice="enforce_eager", value="true", why="compilation adds minutes to each start on a CPU (165 s against 27 s measured on 2 cores)"),
     ]
     return EnginePlan(
@@ -150,6 +162,7 @@ def _cpu_plan(inventory: Inventory, model: CatalogModel, length: int, reasons: l
         enforce_eager=True,
         cpu_threads=cores - reserved,
         cpu_reserved=reserved,
+        cpu_pinned=pinned,
         memory=memory,
         reasons=tuple(reasons),
     )

