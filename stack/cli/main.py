@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import bench, chart, dossier, inventory
+from stack.cli import bench, chart, dossier, inventory, models, plan, secure, serve
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -38,9 +38,13 @@ def root(
 
 
 app.command("inventory")(inventory.inventory)
+app.add_typer(models.app, name="models")
+app.command("plan")(plan.plan)
+app.command("serve")(serve.serve)
 app.add_typer(dossier.app, name="dossier")
 app.add_typer(chart.app, name="chart")
 app.add_typer(bench.app, name="bench")
+app.add_typer(secure.app, name="secure")
 
 
 def main() -> None:
