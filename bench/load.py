@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.exchange import Exchange, Outcome
 from bench.prompts import request_body
 from bench.statistics import mean, percentile
-from bench.summary import ClientHealth
+from bench.summary import ClientHealth, State
 from bench.timer import Timer
 from bench.workload import Concurrency, Poisson, Workload
 from stack.runtime.progress import Step
@@ -35,10 +35,10 @@ ALL_REJECTED = 8
 
 @dataclass(frozen=True)
 class LoadReport:
-    """When the load began, why it was stopped (empty when it ran to its end), and what the client noticed of itself."""
+    """When the load began, how it ended, and what the client noticed of itself."""
 
     started_ns: int
-    stopped: str
+    state: State
     health: ClientHealth
 
 
@@ -159,12 +159,12 @@ class LoadRun:
         self._answered = False
         self._finished = asyncio.Event()
         self._strategy = self._choose_strategy(seed)
-        self.stopped = ""
+        self._state: State = "complete"
 
-    def stop(self, why: str) -> None:
-        """Send nothing more and give up what is in flight; what is over stays."""
-        if not self.stopped and not self._finished.is_set():
-            self.stopped = why
+    def stop(self, state: State) -> None:
+        """Send nothing more and cancel what is in flight; what is over stays."""
+        if self._state == "complete" and not self._finished.is_set():
+            self._state = state
             self._strategy.stop()
             self._client.cancel_all()
             self._finished.set()
@@ -188,7 +188,7 @@ class LoadRun:
                 start_s=(began_ns - called_ns) / 1e9,
                 peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             )
-            return LoadReport(started_ns=began_ns, stopped=self.stopped, health=health)
+            return LoadReport(started_ns=began_ns, state=self._state, health=health)
         finally:
             monitor.stop()
             self._strategy.stop()
@@ -236,8 +236,8 @@ class LoadRun:
             # The next request first: what it waits for here would be charged to the server.
             self._strategy.on_over()
         self._keep(exchange)
-        if not self._answered and self._over_count >= ALL_REJECTED and not self.stopped:
-            self.stop("the first answers were all failures")
+        if not self._answered and self._over_count >= ALL_REJECTED:
+            self.stop("given_up")
         if self._strategy.exhausted and self._client.in_flight == 0:
             self._finished.set()
 

@@ -49,7 +49,7 @@ def summarize(samples: Samples) -> Summary:
         ttft_ms=metrics.ttft_ms,
     )
     requests = _requests(columns, measured)
-    reasons = invalid_reasons(requests, run.client, delays, interrupted=run.state == "interrupted")
+    reasons = invalid_reasons(requests, run.client, delays, state=run.state)
     return Summary(
         state=run.state,
         valid=not reasons,

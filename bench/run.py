@@ -71,7 +71,7 @@ def run_workload(
             tool=ToolInfo(**tool().model_dump()),
             started_at=started_at,
             started_ns=report.started_ns,
-            state="interrupted" if report.stopped else "complete",
+            state=report.state,
             client=report.health,
         )
         with reporter.step("Reading the answers") as step:

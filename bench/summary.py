@@ -9,6 +9,9 @@ from bench.workload import Frozen, Slo, Workload
 
 SCHEMA = "stackproof.bench/v1"
 
+State = Literal["complete", "interrupted", "given_up"]
+"""Ran to its end; stopped by a signal; stopped because the endpoint answered none of the first requests."""
+
 
 class ToolInfo(Frozen):
     """The program that measured."""
@@ -46,7 +49,7 @@ class RunInfo(Frozen):
     tool: ToolInfo
     started_at: datetime = Field(description="Wall time in UTC, for people")
     started_ns: int = Field(description="Monotonic clock at the start: what all stamps are relative to")
-    state: Literal["complete", "interrupted"]
+    state: State
     client: ClientHealth
 
 
@@ -137,7 +140,7 @@ class Summary(Frozen):
     """The published result of one run. Nothing in it is taken from anywhere but the samples."""
 
     schema_version: str = SCHEMA
-    state: Literal["complete", "interrupted"]
+    state: State
     valid: bool = Field(description="Whether the figures speak of the server and not of the load generator")
     invalid_reasons: tuple[str, ...]
     notes: tuple[str, ...] = Field(description="What a reader must know beside the figures")

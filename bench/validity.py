@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.summary import ClientHealth, Metric, Requests
+from bench.summary import ClientHealth, Metric, Requests, State
 
 SHARE = 0.05
 """The client's own delay may make up this much of a time to first token."""
@@ -23,11 +23,12 @@ class Delays:
     ttft_ms: Metric
 
 
-def invalid_reasons(requests: Requests, client: ClientHealth, delays: Delays, *, interrupted: bool) -> list[str]:
+def invalid_reasons(requests: Requests, client: ClientHealth, delays: Delays, *, state: State) -> list[str]:
     """One line for each reason why the figures must not be quoted; empty when they may."""
     reasons = []
-    if interrupted:
-        reasons.append(f"interrupted: {requests.ok + requests.failed} measured requests were over, {requests.cancelled} were given up")
+    if state != "complete":
+        why = "interrupted" if state == "interrupted" else "given up, since none of the first requests was answered"
+        reasons.append(f"{why}: {requests.ok + requests.failed} measured requests were over, {requests.cancelled} were cancelled")
     if requests.ok == 0:
         reasons.append("no measured request succeeded")
     if client.cpu_share > CPU_SHARE:
