@@ -35,7 +35,7 @@ def values(
 ) -> None:
     """Write the chart's values that follow from the engine plan and the gateway policy.
 
-    Images, volume claims and Secrets are yours to add in a second file: docs/kubernetes.md has one to start from.
+    Images, volume claims and Secrets are yours to add in a second file: helm/stackproof/ci/site.yaml is one to start from.
     """
     from stack.runtime.files import write_atomic
     from stack.serving import find_model, load_policy, make_plan
@@ -67,7 +67,7 @@ def render(
 
     if not (chart / "Chart.yaml").is_file():
         raise HelmError(f"no chart in {chart}: name its folder with --chart (helm/stackproof in a checkout)")
-    sys.stdout.write(render_chart(find_helm(), chart, values_files, release=release, namespace=namespace, kube_version=kube_version))
+    typer.echo(render_chart(find_helm(), chart, values_files, release=release, namespace=namespace, kube_version=kube_version))
 
 
 def _inventory(path: Path | None) -> "Inventory":

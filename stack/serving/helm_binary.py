@@ -106,4 +106,5 @@ def _dotted(version: tuple[int, int]) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    lines = (line.strip() for line in text.splitlines())
+    return " ".join(line for line in lines if line and not line.startswith("Use --debug flag")).removeprefix("Error: ")

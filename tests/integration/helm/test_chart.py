@@ -10,16 +10,20 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from conftest import CHART, MACHINES, SITE, Manifest, Renderer, plan_for
+from conftest import CHART, MACHINES, ROOT, SITE, Manifest, Renderer, plan_for
 from kube_schemas import schema_faults
+from typer.main import get_command
 
+from bench import load_workload
+from stack.cli.bench import app as bench_app
 from stack.runtime.net import free_port
 from stack.runtime.process import Child
+from stack.serving.chat import read_key
 from stack.serving.envoy_process import envoy_binary
 from stack.serving.gateway import render_envoy
 from stack.serving.helm_binary import run_helm
 from stack.serving.helm_values import chart_values, cluster_addresses, pod_environment, values_yaml
-from stack.serving.keys import ApiKey, hash_key, write_keys
+from stack.serving.keys import ApiKey, hash_key, read_keys, write_keys
 from stack.serving.policy import load_policy, parse_policy
 
 pytestmark = pytest.mark.slow
@@ -176,6 +180,23 @@ def test_the_policy_service_starts_from_its_rendered_command(manifests: Renderer
             assert (admitted.status_code, admitted.headers["authorization"]) == (httpx.codes.OK, "Bearer sp-engine")
     finally:
         child.stop()
+
+
+def test_the_benchmark_command_takes_its_rendered_arguments(stack: list[Manifest]) -> None:
+    (bench,) = one(stack, "Job", "stackproof-bench-[0-9a-f]{8}")["spec"]["template"]["spec"]["containers"]
+    assert bench["command"] == ["stackproof", "bench", "run"]
+    parsed = get_command(bench_app).commands["run"].make_context("run", list(bench["args"])).params
+    assert (parsed["workload"], parsed["url"], parsed["model"]) == ("chat-closed", "http://stackproof-gateway:8080", "smollm2-135m-instruct")
+    assert parsed["api_key_file"] in [Path(mount["mountPath"]) / "client-key" for mount in bench["volumeMounts"]]
+    assert parsed["out"].is_relative_to("/results")
+    assert load_workload(parsed["workload"], model=parsed["model"])
+
+
+def test_the_documented_recipe_makes_keys_the_policy_service_accepts(tmp_path: Path) -> None:
+    recipe = (ROOT / "docs" / "kubernetes.md").read_text().split("```sh\n")[1].split("```")[0]
+    subprocess.run(["/bin/sh", "-eu", "-c", recipe], cwd=tmp_path, check=True, timeout=10)
+    assert read_keys(tmp_path / "keys.json").tenant_of(read_key(tmp_path / "client-key") or "") == "bench"
+    assert read_key(tmp_path / "engine-key") != read_key(tmp_path / "client-key")
 
 
 def answers(client: httpx.Client, path: str) -> bool:

@@ -59,8 +59,8 @@ def test_a_broken_archive_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_helms_own_words_come_back_in_one_line(tmp_path: Path) -> None:
-    helm = fake_helm(tmp_path, 'printf "Error: first\\n  second\\n" >&2; exit 1')
-    with pytest.raises(HelmError, match=r"^helm template failed: Error: first second$"):
+    helm = fake_helm(tmp_path, 'printf "Error: first\\n  second\\n\\nUse --debug flag to render out invalid YAML\\n" >&2; exit 1')
+    with pytest.raises(HelmError, match=r"^helm template failed: first second$"):
         render(helm, tmp_path, [], release="demo", namespace="stack", kube_version="1.37.0")
 
 
