@@ -9,8 +9,8 @@ from stack.evidence import Figure, FigureClass, Record
 from stack.evidence.record import Frozen
 from stack.proposal.document import Claim, Scalar
 
-VALIDITY_FIGURE = "valid"
-"""A record whose boolean figure of this name is false says that its own run must not be quoted."""
+VALIDITY = "valid"
+"""A record in which a figure with this last part of its name is false says of its own run that it must not be quoted."""
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 _ACCEPTED: dict[str, frozenset[FigureClass]] = {
@@ -47,7 +47,7 @@ def judge(claim: Claim, records: Sequence[Record]) -> Verdict:
     found = [(record, figure) for record in candidates if (figure := record.figure(claim.name)) is not None]
     if not found:
         return _cannot_tell(claim, candidates, f"no {described} has a figure {claim.name}")
-    valid = [(record, figure) for record, figure in found if not _invalid(record)]
+    valid = found if _tells_validity(claim.name) else [(record, figure) for record, figure in found if not _invalid(record)]
     if not valid:
         return _cannot_tell(claim, [record for record, _ in found], "the run says of itself that it is not valid")
     if len({(type(figure.value), figure.value, figure.unit, figure.kind) for _, figure in valid}) > 1:
@@ -93,8 +93,11 @@ def _is_number(value: Scalar) -> bool:
 
 
 def _invalid(record: Record) -> bool:
-    validity = record.figure(VALIDITY_FIGURE)
-    return validity is not None and validity.value is False
+    return any(_tells_validity(figure.name) and figure.value is False for figure in record.figures)
+
+
+def _tells_validity(name: str) -> bool:
+    return name.rpartition(".")[2] == VALIDITY
 
 
 def _selected(record: Record, claim: Claim) -> bool:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,13 +20,17 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 STATUS_WORDS = {Status.EVIDENCE: "Evidence", Status.DECLARED: "Declared only", Status.PARTIAL: "Partly", Status.MISSING: "Missing"}
 OUTCOME_WORDS = {Outcome.HOLDS: "Holds", Outcome.DOES_NOT_HOLD: "Does not hold", Outcome.CANNOT_TELL: "Cannot tell"}
+KIB = 1024
+BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB")
+MOST_ROWS = 30
+"""A longer table of figures is folded; print unfolds it."""
 OPERATORS = {"<=": "at most", ">=": "at least", "==": "exactly"}
 
 
 def render_page(dossier: Dossier, stored: Sequence[StoredRecord]) -> bytes:
     """The page of a dossier; `stored` are its records in the same order, for their plots."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(shown=shown, unit=unit, stamp=lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC")
+    environment.filters.update(quantity=quantity, stamp=lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC")
     style = (TEMPLATES / "page.css").read_text()
     style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     page = environment.get_template("index.html").render(
@@ -43,14 +48,25 @@ def render_page(dossier: Dossier, stored: Sequence[StoredRecord]) -> bytes:
         status_words=STATUS_WORDS,
         outcome_words=OUTCOME_WORDS,
         operators=OPERATORS,
+        most_rows=MOST_ROWS,
     )
     return page.encode()
 
 
-def shown(value: Scalar | None) -> str:
-    """A value as people read it; `dossier.json` has all its digits."""
-    if value is None:
-        return "unknown"
+def quantity(value: Scalar, code: str = "") -> str:
+    """A value with its unit as people read it, held together by a no-break space; `dossier.json` has all its digits."""
+    if code == "By" and isinstance(value, int | float) and abs(value) >= KIB:
+        power = min(int(math.log(abs(value), KIB)), len(BINARY_UNITS))
+        return f"{value / KIB**power:.4g}\u00a0{BINARY_UNITS[power - 1]}"
+    return f"{_words(value)}\u00a0{unit(code)}" if code else _words(value)
+
+
+def unit(code: str) -> str:
+    """A UCUM code as people write it: `GiBy` is GiB, `{token}/s` is token/s."""
+    return code.replace("{", "").replace("}", "").replace("By", "B")
+
+
+def _words(value: Scalar) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -58,11 +74,6 @@ def shown(value: Scalar | None) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     return value
-
-
-def unit(code: str) -> str:
-    """A UCUM code as people write it: `GiBy` is GiB, `{token}/s` is token/s."""
-    return code.replace("{", "").replace("}", "").replace("By", "B")
 
 
 def _groups(dossier: Dossier) -> list[tuple[str, list[RecordEntry]]]:

@@ -11,21 +11,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH = 360
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 38
+LEFT, RIGHT, TOP, BOTTOM = 44, 20, 10, 38
 PLOT_HEIGHT = 160
 MAX_POINTS = 240
 """Steps drawn of a distribution; more cannot be seen at this size."""
 
 SMALLEST_AXIS = 1e-9
 """Where an axis ends when every value is zero."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Named values of one distribution, in the unit of the axis."""
-
-    label: str
-    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -38,10 +30,9 @@ class Bar:
     tone: str = "plain"
 
 
-def ecdf(series: Sequence[Series], *, title: str, axis: str) -> Markup:
-    """Empirical distribution functions: for each value on the axis, the share of requests at or below it."""
-    top = max(value for one in series for value in one.values)
-    ticks = nice_ticks(top)
+def ecdf(values: Sequence[float], *, title: str, axis: str = "ms") -> Markup:
+    """Empirical distribution function: for each point of the axis, the share of the values at or below it."""
+    ticks = nice_ticks(max(values))
     end = ticks[-1]
     height = TOP + PLOT_HEIGHT + BOTTOM
     parts = [_open(title, height)]
@@ -54,8 +45,7 @@ def ecdf(series: Sequence[Series], *, title: str, axis: str) -> Markup:
         parts.append(Markup('<line class="grid" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(x, TOP, x, TOP + PLOT_HEIGHT))
         parts.append(Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(x, TOP + PLOT_HEIGHT + 14, f"{tick:g}"))
     parts.append(Markup('<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>').format(_n((LEFT + WIDTH - RIGHT) / 2), height - 6, axis))
-    for index, one in enumerate(series):
-        parts.append(Markup('<path class="line s{}" d="{}"/>').format(index + 1, _steps(one.values, end)))
+    parts.append(Markup('<path class="line" d="{}"/>').format(_steps(values, end)))
     parts.append(Markup("</svg>"))
     return Markup("").join(parts)
 

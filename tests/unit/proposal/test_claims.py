@@ -76,7 +76,7 @@ def test_at_most_and_at_least_agree_with_arithmetic(observed: float, bound: floa
         ([record(figure("fast", unit="ms"))], {}, "cannot be compared"),
         ([record(figure(True, unit="ms"))], {"op": "=="}, "cannot be compared"),
         ([record(figure(1)), record(figure(2))], {}, "2 records disagree"),
-        ([record(figure(), figure(False, name="valid", unit=""))], {}, "not valid"),
+        ([record(figure(), figure(False, name="bench.chat.valid", unit=""))], {}, "not valid"),
         ([record(figure(), workload="chat")], {"where": {"workload": "batch"}}, "there is no bench record with workload = batch"),
     ],
 )
@@ -95,6 +95,11 @@ def test_an_invalid_run_is_passed_over_when_a_valid_one_has_the_figure() -> None
     invalid = record(figure(1.0), figure(False, name="valid", unit=""))
     valid = record(figure(), figure(True, name="valid", unit=""))
     assert judge(claim(), [invalid, valid]).evidence == (valid.id,)
+
+
+def test_whether_a_run_is_valid_can_itself_be_claimed() -> None:
+    invalid = record(figure(False, name="bench.chat.valid", unit=""))
+    assert judge(claim(figure="bench/bench.chat.valid", op="==", value=True, unit=""), [invalid]).outcome is Outcome.DOES_NOT_HOLD
 
 
 def test_where_picks_among_records_by_their_configuration() -> None:
