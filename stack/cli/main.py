@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import bench, chart, dossier, inventory, models, plan, secure, serve
+from stack.cli import bench, chart, dossier, inventory, label, models, plan, secure, serve
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.add_typer(dossier.app, name="dossier")
 app.add_typer(chart.app, name="chart")
 app.add_typer(bench.app, name="bench")
 app.add_typer(secure.app, name="secure")
+app.add_typer(label.app, name="label")
 
 
 def main() -> None:

@@ -1,0 +1,114 @@
+"""`stackproof label`: from raw records to a labeled, documented dataset."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from stack.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from stack.pipelines import LabelingRun
+
+app = typer.Typer(no_args_is_help=True, help="Turn raw records into a labeled, documented dataset, and measure how good the labels are.")
+
+PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or the name of a shipped pipeline (`stackproof label list`).")]
+LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Take at most N records, evenly from the sources.")]
+
+
+@app.command("list")
+def list_pipelines(as_json: JsonOption = False) -> None:
+    """Show the pipelines that come with stackproof."""
+    from stack.pipelines import load_pipeline, shipped
+
+    pipelines = [load_pipeline(name) for name in shipped()]
+    if as_json:
+        print_json([{"name": each.name, "title": each.title, "labels": list(each.labels)} for each in pipelines])
+        return
+    print_table(("pipeline", "title", "labels"), [(each.name, each.title, ", ".join(each.labels)) for each in pipelines])
+
+
+@app.command()
+def plan(pipeline: PipelineArgument, *, limit: LimitOption = None, as_json: JsonOption = False) -> None:
+    """Validate a pipeline, read its sources and show what a run would do and cost. Nothing is labeled or written."""
+    from stack.pipelines import load_pipeline, plan_run
+
+    planned = plan_run(load_pipeline(pipeline), limit=limit)
+    if as_json:
+        print_json(planned.as_dict())
+        return
+    print_table(("stage", "does"), planned.stages, title=planned.pipeline)
+    typer.echo(f"records: {planned.records} in {planned.shards} shards; dropped: {_counts(planned.dropped)}")
+    tokens = f"about {planned.prompt_tokens} read and at most {planned.max_completion_tokens} written"
+    typer.echo(f"requests: {planned.requests}; engine tokens: {tokens} ({planned.method})")
+
+
+@app.command()
+def run(
+    pipeline: PipelineArgument,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the dataset. A run that was cut short goes on there.")],
+    url: Annotated[str | None, typer.Option("--url", help="Base address of the chat endpoint that model labelers ask, e.g. http://127.0.0.1:8080.")] = None,
+    api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")] = None,
+    model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for. Default: the first one the endpoint serves.")] = None,
+    executor: Annotated[Literal["ray", "local"], typer.Option("--executor", help="Run shards in Ray workers, or one after the other in this process.")] = "ray",
+    limit: LimitOption = None,
+    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Label every record, combine the votes, compare them with the human labels and write a dataset with its card.
+
+    Killed and started again with the same arguments it goes on from the last committed shard.
+    """
+    from stack.pipelines import find_endpoint, load_pipeline, open_executor, run_pipeline
+    from stack.runtime.progress import Reporter
+
+    chosen = load_pipeline(pipeline)
+    endpoint = find_endpoint(url, api_key_file=api_key_file, model=model) if url is not None and chosen.asks_a_model else None
+    with open_executor(executor, logs=out / "logs") as workers:
+        done = run_pipeline(chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=Reporter())
+    if evidence is not None:
+        from stack.evidence import EvidenceStore
+        from stack.pipelines import labeling_evidence
+
+        EvidenceStore(evidence).write(*labeling_evidence(done))
+    if as_json:
+        print_json({"out": str(out), "labeled_now": done.labeled, "seconds": round(done.seconds, 3), "records_per_s": done.records_per_s, "card": done.card})
+    else:
+        _show(done)
+
+
+def _show(done: "LabelingRun") -> None:
+    from stack.pipelines.dataset import OUTCOME, describe
+
+    statistics = describe(done.table)
+    rows = [
+        (
+            "(combined)" if name == OUTCOME else name,
+            f"{each.overall.value:.3f}",
+            f"{each.overall.low:.3f} to {each.overall.high:.3f}",
+            each.overall.total,
+            _number(each.kappa),
+        )
+        for name, each in statistics.against_gold.items()
+        if each.overall.value is not None
+    ]
+    base = statistics.majority_class
+    if base.value is not None:
+        rows.append(("(always the most frequent label)", f"{base.value:.3f}", f"{base.low:.3f} to {base.high:.3f}", base.total, "0.000"))
+        print_table(("labeler", "accuracy", "95 % interval", "records", "kappa with gold"), rows, title=done.pipeline.title)
+    for (a, b), kappa in statistics.kappa.items():
+        typer.echo(f"agreement of {a} and {b}: kappa {_number(kappa)}")
+    counts = done.card["counts"]
+    typer.echo(f"records: {statistics.records} labeled; dropped: {_counts(counts['dropped'])}; failed votes: {_counts(counts['failed_votes'])}")
+    rate = "all committed by an earlier run" if done.records_per_s is None else f"{done.labeled} labeled now at {done.records_per_s:.1f} records/s"
+    typer.echo(f"{rate}; {statistics.prompt_tokens} tokens read and {statistics.completion_tokens} written by the engine's count")
+    typer.echo(f"dataset: {done.out / 'labels.parquet'}, card: {done.out / 'card.json'}")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"

@@ -1,0 +1,97 @@
+"""What a labeling run leaves as evidence. Figures that follow from the labels are worked out from the stored table by the same functions."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from stack.evidence import ArtifactSource, Figure, FigureClass, RecordDraft, StoredRecord
+from stack.pipelines.dataset import describe
+from stack.pipelines.run import CARD, DROPPED, LABELS, LabelingRun
+from stack.pipelines.shards import MANIFEST, read_json_lines
+from stack.pipelines.spec import Evaluate, Pipeline
+from stack.pipelines.statistics import Proportion
+
+KIND = "labeling"
+DIGITS = 6
+"""Decimal places of shares and coefficients."""
+MEDIA_TYPES = {LABELS: "application/vnd.apache.parquet", CARD: "application/json", DROPPED: "application/jsonl", MANIFEST: "application/jsonl"}
+ROLES = {LABELS: "samples", CARD: "report", DROPPED: "samples", MANIFEST: "manifest"}
+
+
+def labeling_evidence(done: LabelingRun) -> tuple[RecordDraft, list[ArtifactSource]]:
+    """The record of one run, and its dataset as artifacts."""
+    note = "" if done.labeled else "every shard had been committed by an earlier run"
+    rate = None if done.records_per_s is None else round(done.records_per_s, 3)
+    draft = RecordDraft(
+        kind=KIND,
+        title=done.pipeline.title,
+        config={"pipeline": _portable(done.pipeline), "model": done.model, "executor": done.executor, "shards": done.shards},
+        figures=(
+            *_figures(done.out / LABELS, done.out / DROPPED, with_gold=done.pipeline.optional(Evaluate) is not None),
+            Figure(
+                name="labeling.records_per_s",
+                value=rate,
+                unit="1/s",
+                kind=FigureClass.MEASURED,
+                note=note or f"over the {done.labeled} records labeled by this run",
+            ),
+        ),
+        results={"card": done.card},
+    )
+    return draft, [ArtifactSource(name=name, content=done.out / name, role=ROLES[name], media_type=media) for name, media in MEDIA_TYPES.items()]
+
+
+def recompute(stored: StoredRecord) -> list[Figure]:
+    """The `derived_from` figures of a `labeling` record, from its artifacts alone."""
+    stages = stored.record.config["pipeline"]["stages"]
+    return _figures(stored.artifact_path(LABELS), stored.artifact_path(DROPPED), with_gold=any(stage["kind"] == "evaluate" for stage in stages))
+
+
+def _figures(labels: Path, dropped: Path, *, with_gold: bool) -> list[Figure]:
+    statistics = describe(pq.read_table(labels), with_gold=with_gold)
+    figures = [
+        _count("labeling.records", statistics.records),
+        _count("labeling.dropped", len(read_json_lines(dropped)), source=DROPPED),
+        _count("labeling.errors", sum(statistics.failed.values()), note="votes that failed"),
+        _count("labeling.prompt_tokens", statistics.prompt_tokens, note="by the engine's usage"),
+        _count("labeling.completion_tokens", statistics.completion_tokens, note="by the engine's usage"),
+    ]
+    for name, judged in statistics.against_gold.items():
+        who = "final" if name == "label" else name
+        figures += _proportion(f"labeling.accuracy.{who}", judged.overall)
+        figures.append(_share(f"labeling.kappa_gold.{who}", judged.kappa, note="Cohen's kappa with the human label"))
+    if statistics.against_gold:
+        figures += _proportion("labeling.accuracy.majority_class", statistics.majority_class, note="baseline: always the most frequent human label")
+    for (a, b), kappa in statistics.kappa.items():
+        figures.append(_share(f"labeling.kappa.{a}.{b}", kappa, note="Cohen's kappa between the labelers"))
+    return figures
+
+
+def _portable(pipeline: Pipeline) -> dict[str, Any]:
+    """The configuration without this machine's folders; the sources' hashes are in the card."""
+    plain = pipeline.model_dump(mode="json")
+    for source in next(stage for stage in plain["stages"] if stage["kind"] == "read")["sources"]:
+        source["path"] = Path(source["path"]).name
+    return plain
+
+
+def _count(name: str, value: int, *, note: str = "", source: str = LABELS) -> Figure:
+    return Figure(name=name, value=value, kind=FigureClass.MEASURED, derived_from=(source,), note=note)
+
+
+def _share(name: str, value: float | None, *, note: str = "") -> Figure:
+    if value is None:
+        return Figure(
+            name=name,
+            value=None,
+            kind=FigureClass.MEASURED,
+            derived_from=(LABELS,),
+            note=f"{note}: undefined, one label only or none in common".removeprefix(": "),
+        )
+    return Figure(name=name, value=round(value, DIGITS), kind=FigureClass.MEASURED, derived_from=(LABELS,), note=note)
+
+
+def _proportion(name: str, share: Proportion, *, note: str = "") -> list[Figure]:
+    note = "; ".join(part for part in (note, f"{share.successes} of {share.total}, Wilson 95 % interval") if part)
+    return [_share(name, share.value, note=note), _share(f"{name}.low", share.low), _share(f"{name}.high", share.high)]

@@ -1,0 +1,66 @@
+"""Find and read pipeline files (edge): the shipped library by name, anything else by path."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from stack.pipelines.errors import PipelineError
+from stack.pipelines.spec import Keywords, Labeler, LabelStage, Lexicon, Pipeline, Read, Stage
+from stack.runtime.errors import describe_validation
+
+LIBRARY = Path(str(resources.files("stack.pipelines"))) / "library"
+
+
+def shipped() -> list[str]:
+    """Names of the pipelines that come with the project."""
+    return sorted(path.stem for path in LIBRARY.glob("*.yaml"))
+
+
+def load_pipeline(name_or_path: str) -> Pipeline:
+    """A validated pipeline with absolute source paths and lexicon files read in; PipelineError naming file and field."""
+    path = Path(name_or_path)
+    if name_or_path in shipped():
+        path = LIBRARY / f"{name_or_path}.yaml"
+    elif not path.is_file():
+        raise PipelineError(f"pipeline {name_or_path!r} is neither a file nor one of the shipped pipelines: {', '.join(shipped())}")
+    try:
+        pipeline = Pipeline.model_validate(read_yaml(path))
+        resolved = pipeline.model_copy(update={"stages": tuple(_resolve(stage, path.resolve().parent) for stage in pipeline.stages)})
+        # Once more: the lexicon files have brought labels that the first look could not see.
+        return Pipeline.model_validate(resolved.model_dump())
+    except ValidationError as error:
+        raise PipelineError(describe_validation(error, source=path.name)) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """The file's one document; PipelineError with the line of a syntax fault."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise PipelineError(f"{path.name}: {line}not valid YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
+
+
+def _resolve(stage: Stage, folder: Path) -> Stage:
+    if isinstance(stage, Read):
+        return stage.model_copy(update={"sources": tuple(source.model_copy(update={"path": folder / source.path}) for source in stage.sources)})
+    if isinstance(stage, LabelStage):
+        return stage.model_copy(update={"labelers": tuple(_with_lexicon(labeler, folder) for labeler in stage.labelers)})
+    return stage
+
+
+def _with_lexicon(labeler: Labeler, folder: Path) -> Labeler:
+    if not isinstance(labeler, Keywords) or isinstance(labeler.lexicon, dict):
+        return labeler
+    path = folder / labeler.lexicon
+    try:
+        lexicon: dict[str, tuple[str, ...]] = TypeAdapter(Lexicon).validate_python(read_yaml(path))
+    except ValidationError as error:
+        raise PipelineError(describe_validation(error, source=path.name)) from None
+    return labeler.model_copy(update={"lexicon": lexicon})
