@@ -64,11 +64,11 @@ def read_spool(path: Path) -> Iterator[RawExchange]:
         while len(head := source.read(HEADER.size)) == HEADER.size:
             index, intended, dispatched, sent, closed, outcome, resent, count, detail_length = HEADER.unpack(head)
             stamps, lengths = array("q"), array("I")
-            try:
-                stamps.fromfile(source, count)
-                lengths.fromfile(source, count)
-            except EOFError:
+            table = source.read(count * (stamps.itemsize + lengths.itemsize))
+            if len(table) < count * (stamps.itemsize + lengths.itemsize):
                 return
+            stamps.frombytes(table[: count * stamps.itemsize])
+            lengths.frombytes(table[count * stamps.itemsize :])
             rest = source.read(detail_length + sum(lengths))
             if len(rest) < detail_length + sum(lengths):
                 return

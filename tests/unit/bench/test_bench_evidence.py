@@ -1,0 +1,49 @@
+"""A record's figures follow from its samples, to the last bit."""
+
+from pathlib import Path
+
+import pytest
+from bench_kit import request, workload, write
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bench.evidence import draft, figures, recompute
+from bench.metrics import summarize
+from bench.samples import REQUESTS
+from stack.evidence import EvidenceError, EvidenceStore, SigningKey, StoredRecord
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> StoredRecord:
+    summary = summarize(write(tmp_path, [request(index) for index in range(80)], workload(slo={"ttft_ms": 60})))
+    (tmp_path / "summary.json").write_text(summary.model_dump_json())
+    (tmp_path / "workload.yaml").write_text("{}")
+    key = SigningKey(Ed25519PrivateKey.generate())
+    return EvidenceStore(tmp_path / "evidence", key=lambda: key).write(*draft(summary, tmp_path))
+
+
+def test_recomputing_gives_exactly_the_figures_of_the_record(stored: StoredRecord) -> None:
+    assert tuple(recompute(stored)) == stored.record.figures
+    named = {figure.name: figure for figure in stored.record.figures}
+    assert named["bench.tiny.ttft_ms.p50"].value == 52
+    assert named["bench.tiny.output_tokens_per_s"].value == pytest.approx(50, rel=0.05)
+    assert named["bench.tiny.goodput.share"].value == 1
+    assert set(named["bench.tiny.ttft_ms.p50"].derived_from) == {"requests.parquet", "tokens.parquet"}
+
+
+def test_a_percentile_without_enough_samples_says_so(stored: StoredRecord) -> None:
+    figure = stored.record.figure("bench.tiny.ttft_ms.certified.p99")
+    assert figure is not None
+    assert figure.value is None
+    assert "582 more" in figure.note
+
+
+def test_samples_that_cannot_be_read_are_a_fault_of_the_evidence(stored: StoredRecord) -> None:
+    stored.artifact_path(REQUESTS).write_bytes(b"PAR1 nonsense")
+    with pytest.raises(EvidenceError, match="bench-"):
+        recompute(stored)
+
+
+def test_an_invalid_run_carries_its_verdict_into_the_record(tmp_path: Path) -> None:
+    found = {figure.name: figure for figure in figures(summarize(write(tmp_path, [request(0)], state="interrupted")))}
+    assert found["bench.tiny.valid"].value is False
+    assert "interrupted" in found["bench.tiny.valid"].note
