@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 # 0: the connection was closed without an answer.
-REFUSALS = frozenset({0, 400, 401, 403, 404, 405, 411, 413, 414, 431, 501})
+REFUSALS = frozenset({0, 400, 401, 403, 404, 405, 411, 413, 414, 426, 431, 501, 505})
 
 UNLISTED_ROUTES: tuple[tuple[str, str], ...] = (
     *(("GET", path) for path in ("/metrics", "/version", "/load", "/server_info", "/docs", "/openapi.json", "/ping", "/is_sleeping", "/v1/messages")),

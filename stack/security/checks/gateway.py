@@ -42,7 +42,7 @@ def wrong_key_refused(context: AuditContext) -> Finding:
         "half of the key": f"Bearer {key[: len(key) // 2]}",
         "the key and one letter": f"Bearer {key}x",
         "the key twice": f"Bearer {key}, Bearer {key}",
-        "the key with a null byte": f"Bearer {key}%00",
+        "the key with an encoded null byte": f"Bearer {key}%00",
         "the key by another scheme": f"Basic {key}",
         "the key without a scheme": key,
     }
