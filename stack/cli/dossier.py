@@ -75,7 +75,7 @@ def show(directory: DossierFolder, json_: JsonOption = False) -> None:
     typer.echo(f"{dossier.title}: {_sentence(dossier.summary())}")
     print_table(("item", "title", "status"), ((item.id, item.title, item.status) for item in dossier.coverage), title="Coverage")
     rows = (
-        (verdict.claim.id, verdict.outcome, f"{verdict.claim.op} {verdict.claim.value} {verdict.claim.unit}", verdict.observed, verdict.reason)
+        (verdict.claim.id, verdict.outcome, f"{verdict.claim.op} {verdict.bound} {verdict.claim.unit}", verdict.observed, verdict.reason)
         for verdict in dossier.claims
     )
     print_table(("claim", "verdict", "claimed", "found", "reason"), rows, title="Claims")

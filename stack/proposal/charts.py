@@ -57,6 +57,27 @@ def _percentiles(stored: StoredRecord, metric: str) -> str:
     return "".join(f"{name} {value:.4g} ms, " for name in ("p50", "p90", "p99") if isinstance(value := found.get(name), int | float))
 
 
+def _labeling(stored: StoredRecord) -> tuple[Chart, ...]:
+    """Agreement of each labeler with the human labels, beside guessing the most frequent one."""
+    prefix = "labeling.accuracy."
+    shares = {figure.name.removeprefix(prefix): figure.value for figure in stored.record.figures if figure.name.startswith(prefix)}
+    rows = [
+        Bar(name.replace("_", " "), value, _with_interval(value, shares.get(f"{name}.low"), shares.get(f"{name}.high")))
+        for name, value in shares.items()
+        if isinstance(value, float) and not name.endswith((".low", ".high"))
+    ]
+    return (
+        (Chart("Agreement with the human labels", bars(rows, title="Agreement with the human labels", end=1.0), "In brackets, the 95 % interval."),)
+        if rows
+        else ()
+    )
+
+
+def _with_interval(value: float, low: object, high: object) -> str:
+    interval = f" ({low:.1%} to {high:.1%})" if isinstance(low, float) and isinstance(high, float) else ""
+    return f"{value:.1%}{interval}"
+
+
 def _audit(stored: StoredRecord) -> tuple[Chart, ...]:
     """How the controls came out, and which ones did not pass."""
     from stack.security.evidence import ARTIFACT
@@ -81,4 +102,11 @@ def _audit(stored: StoredRecord) -> tuple[Chart, ...]:
     return (Chart("Controls by outcome", bars(rows, title="Controls by outcome", end=len(report.results)), caption),)
 
 
-_BY_KIND: dict[str, Callable[[StoredRecord], tuple[Chart, ...]]] = {"bench": _bench, "audit": _audit}
+def _demo(stored: StoredRecord) -> tuple[Chart, ...]:
+    """Where the time of a run went."""
+    steps = {figure.name.removeprefix("demo.step."): figure.value for figure in stored.record.figures if figure.name.startswith("demo.step.")}
+    rows = [Bar(name.removesuffix("_s").replace("_", " "), value, f"{value:.1f} s") for name, value in steps.items() if isinstance(value, float)]
+    return (Chart("Time of each step", bars(rows, title="Time of each step")),) if rows else ()
+
+
+_BY_KIND: dict[str, Callable[[StoredRecord], tuple[Chart, ...]]] = {"bench": _bench, "labeling": _labeling, "audit": _audit, "demo": _demo}

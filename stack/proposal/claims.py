@@ -1,7 +1,8 @@
 """Verdicts on claims (logic)."""
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -34,39 +35,63 @@ class Verdict(Frozen):
     reason: str = ""
     observed: Scalar | None = None
     figure_class: FigureClass | None = None
+    bound: Scalar | None = None
+    """What was compared with: the claim's value, or the value of the figure in `against`."""
     evidence: tuple[str, ...] = ()
-    """Ids of the records looked at: the one quoted, or those in conflict."""
+    """Ids of the records looked at: those quoted, or those in conflict."""
+
+
+@dataclass(frozen=True)
+class _Quote:
+    """A figure that was looked for: found in one record, or a reason why it cannot be quoted."""
+
+    figure: Figure | None = None
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def judge(claim: Claim, records: Sequence[Record]) -> Verdict:
-    """Compare a claim with the one figure it names; `records` oldest first, the latest of equal ones is quoted."""
-    described = f"{claim.kind} record" + (f" with {', '.join(f'{key} = {value}' for key, value in claim.where.items())}" if claim.where else "")
-    candidates = [record for record in records if record.kind == claim.kind and _selected(record, claim)]
-    if not candidates:
-        return Verdict(claim=claim, outcome=Outcome.CANNOT_TELL, reason=f"there is no {described}")
-    found = [(record, figure) for record in candidates if (figure := record.figure(claim.name)) is not None]
-    if not found:
-        return _cannot_tell(claim, candidates, f"no {described} has a figure {claim.name}")
-    valid = found if _tells_validity(claim.name) else [(record, figure) for record, figure in found if not _invalid(record)]
-    if not valid:
-        return _cannot_tell(claim, [record for record, _ in found], "the run says of itself that it is not valid")
-    if len({(type(figure.value), figure.value, figure.unit, figure.kind) for _, figure in valid}) > 1:
-        return _cannot_tell(claim, [record for record, _ in valid], f"{len(valid)} records disagree; pick one with `where`")
-    record, figure = valid[-1]
-    if reason := _unfit(claim, figure):
-        return Verdict(claim=claim, outcome=Outcome.CANNOT_TELL, reason=reason, observed=figure.value, figure_class=figure.kind, evidence=(record.id,))
-    holds = _COMPARE[claim.op](figure.value, claim.value)
+    """Compare the one figure a claim names with its bound; `records` oldest first, the latest of equal ones is quoted."""
+    found = _quote(claim.figure, claim, records)
+    bound = _quote(claim.against, claim, records) if claim.against else _Quote()
+    limit = bound.figure.value if bound.figure else claim.value
+    observed = found.figure.value if found.figure else None
+    reason = found.reason or bound.reason
+    if not reason and not _comparable(claim.op, observed, limit):
+        reason = f"{observed!r} and {limit!r} cannot be compared with {claim.op}"
+    outcome = Outcome.CANNOT_TELL if reason else Outcome.HOLDS if _COMPARE[claim.op](observed, limit) else Outcome.DOES_NOT_HOLD
     return Verdict(
         claim=claim,
-        outcome=Outcome.HOLDS if holds else Outcome.DOES_NOT_HOLD,
-        observed=figure.value,
-        figure_class=figure.kind,
-        evidence=(record.id,),
+        outcome=outcome,
+        reason=reason,
+        observed=observed,
+        figure_class=found.figure.kind if found.figure else None,
+        bound=limit,
+        evidence=tuple(dict.fromkeys((*found.evidence, *bound.evidence))),
     )
 
 
-def _cannot_tell(claim: Claim, records: Sequence[Record], reason: str) -> Verdict:
-    return Verdict(claim=claim, outcome=Outcome.CANNOT_TELL, reason=reason, evidence=tuple(record.id for record in records))
+def _quote(reference: str, claim: Claim, records: Sequence[Record]) -> _Quote:
+    """Find the figure and say why it cannot decide the claim, if it cannot."""
+    kind, _, name = reference.partition("/")
+    described = f"{kind} record" + (f" with {', '.join(f'{key} = {value}' for key, value in claim.where.items())}" if claim.where else "")
+    candidates = [record for record in records if record.kind == kind and _selected(record, claim)]
+    if not candidates:
+        return _Quote(reason=f"there is no {described}")
+    found = [(record, figure) for record in candidates if (figure := record.figure(name)) is not None]
+    if not found:
+        return _Quote(reason=f"no {described} has a figure {name}", evidence=_ids(candidates))
+    valid = found if _tells_validity(name) else [(record, figure) for record, figure in found if not _invalid(record)]
+    if not valid:
+        return _Quote(reason="the run says of itself that it is not valid", evidence=_ids(record for record, _ in found))
+    if len({(type(figure.value), figure.value, figure.unit, figure.kind) for _, figure in valid}) > 1:
+        return _Quote(reason=f"{len(valid)} records disagree; pick one with `where`", evidence=_ids(record for record, _ in valid))
+    record, figure = valid[-1]
+    return _Quote(figure=figure, evidence=(record.id,), reason=_unfit(claim, figure))
+
+
+def _ids(records: Iterable[Record]) -> tuple[str, ...]:
+    return tuple(record.id for record in records)
 
 
 def _unfit(claim: Claim, figure: Figure) -> str:
@@ -77,18 +102,16 @@ def _unfit(claim: Claim, figure: Figure) -> str:
         return f"the claim needs a {claim.needs} figure and this one is {figure.kind}"
     if figure.unit != claim.unit:
         return f"the claim is in {claim.unit or 'no unit'} and the figure in {figure.unit or 'no unit'}"
-    if not _comparable(claim, figure.value):
-        return f"{figure.value!r} and {claim.value!r} cannot be compared with {claim.op}"
     return ""
 
 
-def _comparable(claim: Claim, observed: Scalar) -> bool:
-    if _is_number(observed) and _is_number(claim.value):
+def _comparable(op: str, observed: Scalar | None, limit: Scalar | None) -> bool:
+    if _is_number(observed) and _is_number(limit):
         return True
-    return claim.op == "==" and type(observed) is type(claim.value)
+    return op == "==" and type(observed) is type(limit)
 
 
-def _is_number(value: Scalar) -> bool:
+def _is_number(value: Scalar | None) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -3,11 +3,13 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from stack.evidence.record import Frozen
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
+FigureName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*/[a-z0-9_.]+$")]
+"""<record kind>/<figure name>"""
 Scalar = bool | int | float | str
 Statement = Literal["us_manufacture", "target_markets", "operating_model", "incentives", "compliance"]
 
@@ -35,33 +37,32 @@ class OperatingModel(Frozen):
 
 
 class Claim(Frozen):
-    """A sentence that holds or does not, by one figure of the evidence."""
+    """A sentence that holds or does not, by one figure of the evidence and a bound: a value, or another figure."""
 
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     statement: Text
-    figure: str = Field(pattern=r"^[a-z][a-z0-9-]*/[a-z0-9_.]+$", description="<record kind>/<figure name>")
+    figure: FigureName
     where: dict[str, Scalar] = Field(default_factory=dict, description="Picks among records of the kind: dotted configuration key -> value")
     op: Literal["<=", ">=", "=="]
-    value: Scalar
+    value: Scalar | None = None
+    against: FigureName | None = Field(default=None, description="Figure that is the bound, in place of a value")
     unit: str = ""
     needs: Literal["measured", "computed", "any"] = Field(
-        default="measured", description="Class the figure must have: `computed` also takes measured ones, `any` also published and declared ones"
+        default="measured", description="Class the figures must have: `computed` also takes measured ones, `any` also published and declared ones"
     )
 
     @field_validator("value")
     @classmethod
-    def _finite(cls, value: Scalar) -> Scalar:
+    def _finite(cls, value: Scalar | None) -> Scalar | None:
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("must be finite")
         return value
 
-    @property
-    def kind(self) -> str:
-        return self.figure.partition("/")[0]
-
-    @property
-    def name(self) -> str:
-        return self.figure.partition("/")[2]
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Claim":
+        if (self.value is None) == (self.against is None):
+            raise ValueError("give either `value` or `against`")
+        return self
 
 
 class Proposal(Frozen):

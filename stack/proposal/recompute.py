@@ -13,6 +13,7 @@ MODULES = {
     "labeling": "stack.pipelines.evidence",
     "app": "stack.apps.evidence",
     "audit": "stack.security.evidence",
+    "demo": "stack.proposal.demo_evidence",
 }
 """Record kind -> module with a function `recompute`."""
 

@@ -6,6 +6,7 @@ found by walking the folder, and a record's artifact names are held to a pattern
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,12 @@ def verify_dossier(
 ) -> VerificationReport:
     """Check everything that can be checked offline; with `key_id`, also who signed it.
 
-    ProposalError when `directory` is not a folder. Whatever is wrong inside it is a failure in the report.
+    ProposalError when `directory` is not a folder or `key_id` not a key id. Whatever is wrong inside it is a failure in the report.
     """
     if not directory.is_dir():
         raise ProposalError(f"{directory}: no such folder")
+    if key_id is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", key_id):
+        raise ProposalError(f"--key-id {printable(key_id)}: not a key id: it has 64 hexadecimal digits")
     verification = _Verification(directory, key_id, reporter or Reporter(), recomputer)
     done = {check.name: check for check in verification.run()}
     checks = tuple(done.get(name) or Check(name=name, reached=False) for name in CHECKS)

@@ -112,6 +112,23 @@ def test_a_claim_can_ask_for_less_than_a_measurement(needs: str, kind: str) -> N
     assert judge(claim(needs=needs), [record(figure(kind=FigureClass(kind)))]).outcome is Outcome.HOLDS
 
 
+@pytest.mark.parametrize(("baseline", "outcome"), [(12.5, "holds"), (12.6, "does_not_hold")])
+def test_a_figure_can_be_held_against_another_one(baseline: float, outcome: str) -> None:
+    run = record(figure(), figure(baseline, name="baseline"))
+    verdict = judge(claim(op=">=", value=None, against="bench/baseline"), [run])
+    assert (verdict.outcome, verdict.observed, verdict.bound, verdict.evidence) == (outcome, 12.5, baseline, (run.id,))
+
+
+@pytest.mark.parametrize(
+    "baseline", [None, figure(None, name="baseline"), figure(1, name="baseline", unit="s"), figure(1, name="baseline", kind=FigureClass.DECLARED)]
+)
+def test_a_bound_must_be_as_good_as_the_figure_held_against_it(baseline: Figure | None) -> None:
+    run = record(figure(), *([baseline] if baseline else []))
+    verdict = judge(claim(value=None, against="bench/baseline"), [run])
+    assert verdict.outcome is Outcome.CANNOT_TELL
+    assert verdict.reason
+
+
 @pytest.mark.parametrize(("value", "outcome"), [(True, "holds"), (False, "does_not_hold")])
 def test_yes_and_no_are_compared_only_with_each_other(value: bool, outcome: str) -> None:
     assert judge(claim(op="==", value=value, unit=""), [record(figure(True, unit=""))]).outcome == outcome
