@@ -83,10 +83,11 @@ def _in_words(workload: "Workload") -> tuple[str, str, str]:
 def _show(summary: "Summary", place: Path) -> None:
     pattern, prompts, _ = _in_words(summary.workload)
     print_table(
-        ("ms", "count", "mean", "p50", "p90", "p95", "p99", "p99 <="),
+        ("ms", "n", "mean", "p50", "p90", "p95", "p99", "p99 <="),
         [(name.removesuffix("_ms"), *_cells(getattr(summary.metrics, name))) for name in type(summary.metrics).model_fields],
         title=f"{summary.workload.name}: {pattern}; {prompts}; model {summary.workload.model}",
     )
+    typer.echo("p99 <=: bound that holds with 99 % confidence, or how many more requests it takes (docs/metrics.md)")
     for line in _lines(summary):
         typer.echo(line)
     typer.echo(f"samples and summary: {place}")
@@ -95,7 +96,7 @@ def _show(summary: "Summary", place: Path) -> None:
 def _cells(metric: "Metric") -> tuple[str, ...]:
     """The last one is the certified bound, or how many more samples it takes."""
     bound, missing = metric.certified.p99, metric.missing_samples.p99
-    certified = _number(bound) if bound is not None else f"+{missing} needed" if metric.count and missing else "-"
+    certified = _number(bound) if bound is not None else f"+{missing}" if metric.count and missing else "-"
     return (str(metric.count), *(_number(value) for value in (metric.mean, metric.p50, metric.p90, metric.p95, metric.p99)), certified)
 
 

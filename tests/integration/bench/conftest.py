@@ -1,0 +1,83 @@
+"""The reference server in a process of its own, and runs against it."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import Summary, Workload
+from bench.run import run_workload
+from bench.samples import REQUESTS, TOKENS, Samples, read_samples
+from stack.runtime.process import Child
+from stack.runtime.progress import Reporter
+
+
+@dataclass(frozen=True)
+class Mock:
+    """A running reference server and its log of what it really did."""
+
+    url: str
+    log: Path
+
+    def truth(self) -> dict[str, dict[str, Any]]:
+        """What the server did, by request id."""
+        return {line["request_id"]: line for line in map(json.loads, self.log.read_text().splitlines())}
+
+
+StartMock = Callable[..., Mock]
+
+
+@pytest.fixture
+def start_mock(tmp_path: Path) -> Iterator[StartMock]:
+    """Start `python -m bench.mock` with options as on its command line."""
+    children: list[Child] = []
+
+    def start(*options: str) -> Mock:
+        number = len(children)
+        output, log = tmp_path / f"mock{number}.out", tmp_path / f"truth{number}.jsonl"
+        child = Child.start("mock", [sys.executable, "-m", "bench.mock", "--log", str(log), *options], log=output)
+        children.append(child)
+        child.wait_ready(lambda: output.read_text().endswith("\n"), timeout_s=30)
+        return Mock(url=output.read_text().split()[-1], log=log)
+
+    yield start
+    for child in children:
+        child.stop()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished run."""
+
+    summary: Summary
+    samples: Samples
+    out: Path
+
+
+RunLoad = Callable[..., Result]
+
+
+@pytest.fixture
+def run_load(tmp_path: Path) -> RunLoad:
+    """Run a small workload: closed loop with 4 streams, or what is given."""
+
+    def run(mock: Mock, *, api_key: str | None = None, seed: int | None = None, **fields: Any) -> Result:
+        document: dict[str, Any] = {
+            "name": "small",
+            "model": "mock",
+            "arrivals": {"kind": "concurrency", "streams": 4},
+            "prompts": {"kind": "text", "text": "hello", "max_tokens": 16},
+            "stop": {"requests": 8},
+            "timeout_s": 30,
+        }
+        out = tmp_path / "run"
+        workload = Workload.model_validate({**document, **fields})
+        summary = run_workload(workload, url=mock.url, api_key=api_key, out=out, seed=seed, reporter=Reporter(StringIO()))
+        return Result(summary=summary, samples=read_samples(out / REQUESTS, out / TOKENS), out=out)
+
+    return run
