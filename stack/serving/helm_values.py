@@ -70,15 +70,11 @@ def cluster_addresses(name: str) -> Addresses:
 
 
 def pod_environment(plan: EnginePlan) -> dict[str, str]:
-    """The plan's variables; on a CPU with the thread count set by hand.
+    """The plan's variables without binding to cores, which is computed from all cores a process may run on.
 
-    vLLM's automatic binding counts the cores a process may run on. A CPU limit is a quota of time on
-    all of the node's cores, so it would start a thread on each of them and be throttled.
+    A CPU limit is a quota of time on every core of the node, so binding would start a thread on each and be throttled.
     """
-    variables = plan.environment()
-    if plan.device == "cpu":
-        variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(plan.cpu_threads)}
-    return variables
+    return plan.model_copy(update={"cpu_pinned": False}).environment()
 
 
 def pod_resources(plan: EnginePlan) -> dict[str, dict[str, str]]:

@@ -1,31 +1,24 @@
 """Plans and policies rendered by a real helm; each rendering is made once per session."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from machines import CHART, KUBE_VERSIONS, MACHINES, SITE, Manifest, Renderer, plan_for
 
-from stack.hardware_profiles import Inventory
 from stack.serving.helm_binary import find_helm, render
-from stack.serving.models import find_model
-from stack.serving.plan import EnginePlan, make_plan
-
-ROOT = Path(__file__).parents[3]
-CHART = ROOT / "helm" / "stackproof"
-SITE = CHART / "ci" / "site.yaml"
-MACHINES = ("cpu", "cuda")
-KUBE_VERSIONS = ("1.28.0", "1.37.0")
-
-Manifest = dict[str, Any]
-Renderer = Callable[..., list[Manifest]]
+from stack.serving.helm_values import chart_values, values_yaml
+from stack.serving.policy import load_policy
 
 
-def plan_for(machine: str) -> EnginePlan:
-    inventory = Inventory.model_validate_json((ROOT / "tests" / "data" / "machines" / f"{machine}.json").read_text())
-    return make_plan(inventory, find_model("smollm2-135m-instruct"))
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What `stackproof chart values` makes of each machine's plan and the policy that ships, as files."""
+    folder = tmp_path_factory.mktemp("values")
+    for machine in MACHINES:
+        (folder / f"{machine}.yaml").write_text(values_yaml(chart_values(plan_for(machine), load_policy())))
+    return {machine: folder / f"{machine}.yaml" for machine in MACHINES}
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +49,6 @@ def kube(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def stack(manifests: Renderer, machine: str, kube: str) -> list[Manifest]:
+def stack(manifests: Renderer, generated: dict[str, Path], machine: str, kube: str) -> list[Manifest]:
     """The whole chart for one machine and one Kubernetes version."""
-    return manifests(CHART / "ci" / f"{machine}.yaml", SITE, kube=kube)
+    return manifests(generated[machine], SITE, kube=kube)

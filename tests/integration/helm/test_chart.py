@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from conftest import CHART, MACHINES, ROOT, SITE, Manifest, Renderer, plan_for
 from kube_schemas import schema_faults
+from machines import CHART, MACHINES, ROOT, SITE, Manifest, Renderer, plan_for
 from typer.main import get_command
 
 from bench import load_workload
@@ -48,8 +48,8 @@ def test_the_example_values_are_what_plan_and_policy_give(machine: str) -> None:
     assert path.read_text() == expected, "run the tests once with UPDATE_GOLDEN=1 and review the difference"
 
 
-def test_helm_lints_it_strictly(helm: Path, machine: str) -> None:
-    assert "0 chart(s) failed" in run_helm(helm, ["lint", "--strict", str(CHART), "--values", str(CHART / "ci" / f"{machine}.yaml"), "--values", str(SITE)])
+def test_helm_lints_it_strictly(generated: dict[str, Path], helm: Path, machine: str) -> None:
+    assert "0 chart(s) failed" in run_helm(helm, ["lint", "--strict", str(CHART), "--values", str(generated[machine]), "--values", str(SITE)])
 
 
 def test_every_object_is_valid_in_the_oldest_and_newest_kubernetes(stack: list[Manifest], kube: str) -> None:
@@ -120,8 +120,8 @@ def test_every_pod_uses_the_service_account_of_its_component(stack: list[Manifes
     assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
 
 
-def test_a_changed_policy_restarts_gateway_and_policy_service_alone(manifests: Renderer, tmp_path: Path) -> None:
-    before = manifests(CHART / "ci" / "cpu.yaml", SITE)
+def test_a_changed_policy_restarts_gateway_and_policy_service_alone(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
+    before = manifests(generated["cpu"], SITE)
     policy = load_policy()
     smaller = policy.model_copy(update={"limits": policy.limits.model_copy(update={"body_bytes": 1024})})
     (tmp_path / "values.yaml").write_text(values_yaml(chart_values(plan_for("cpu"), smaller)))
@@ -145,9 +145,9 @@ def test_another_name_moves_every_object_and_address(manifests: Renderer, tmp_pa
     assert re.findall(r"stackproof-(?:engine|authz|gateway|bench)(?!-key)", yaml.safe_dump_all(stack)) == []
 
 
-def test_without_a_benchmark_nothing_of_it_is_made(manifests: Renderer, tmp_path: Path) -> None:
+def test_without_a_benchmark_nothing_of_it_is_made(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
     (tmp_path / "off.yaml").write_text("bench: {enabled: false}")
-    names = [manifest["metadata"]["name"] for manifest in manifests(CHART / "ci" / "cpu.yaml", SITE, tmp_path / "off.yaml")]
+    names = [manifest["metadata"]["name"] for manifest in manifests(generated["cpu"], SITE, tmp_path / "off.yaml")]
     assert [name for name in names if "bench" in name] == []
     assert len(names) == 18
 
@@ -160,9 +160,9 @@ def test_the_real_envoy_accepts_the_rendered_configuration(stack: list[Manifest]
     assert done.returncode == 0, done.stderr
 
 
-def test_the_policy_service_starts_from_its_rendered_command(manifests: Renderer, tmp_path: Path) -> None:
+def test_the_policy_service_starts_from_its_rendered_command(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
     """The container's own command on this machine: its mounts are folders here, its port is a free one."""
-    stack = manifests(CHART / "ci" / "cpu.yaml", SITE)
+    stack = manifests(generated["cpu"], SITE)
     authz, port = container(stack, "authz"), free_port()
     for mount in authz["volumeMounts"]:
         (tmp_path / mount["mountPath"].lstrip("/")).mkdir(parents=True)

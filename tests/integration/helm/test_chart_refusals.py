@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import CHART, SITE, Renderer
 from jsonschema import Draft202012Validator
+from machines import CHART, SITE, Renderer
 
 from stack.serving.helm_binary import HelmError
 
 pytestmark = pytest.mark.slow
-
-GENERATED = CHART / "ci" / "cpu.yaml"
 
 
 @pytest.mark.parametrize(
@@ -29,9 +27,9 @@ GENERATED = CHART / "ci" / "cpu.yaml"
         ({"gateway": {"config": ""}}, "`stackproof chart values` writes"),
     ],
 )
-def test_a_missing_value_is_named_with_its_mend(manifests: Renderer, tmp_path: Path, values: dict[str, Any], words: str) -> None:
+def test_a_missing_value_is_named_with_its_mend(generated: dict[str, Path], manifests: Renderer, tmp_path: Path, values: dict[str, Any], words: str) -> None:
     with pytest.raises(HelmError) as refused:
-        manifests(GENERATED, SITE, write(tmp_path, values))
+        manifests(generated["cpu"], SITE, write(tmp_path, values))
     assert words in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -59,15 +57,17 @@ def test_all_that_is_missing_is_told_at_once(manifests: Renderer) -> None:
         ({"networkPolicy": {"gatewayClients": [{}]}}, "/networkPolicy/gatewayClients/0"),
     ],
 )
-def test_a_value_the_schema_does_not_know_or_allow_is_refused_by_name(manifests: Renderer, tmp_path: Path, values: dict[str, Any], words: str) -> None:
+def test_a_value_the_schema_does_not_know_or_allow_is_refused_by_name(
+    generated: dict[str, Path], manifests: Renderer, tmp_path: Path, values: dict[str, Any], words: str
+) -> None:
     with pytest.raises(HelmError) as refused:
-        manifests(GENERATED, SITE, write(tmp_path, values))
+        manifests(generated["cpu"], SITE, write(tmp_path, values))
     assert words in str(refused.value)
 
 
-def test_a_tag_is_accepted_once_it_is_allowed(manifests: Renderer, tmp_path: Path) -> None:
+def test_a_tag_is_accepted_once_it_is_allowed(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
     allowed = {"images": {"allowTags": True, "gateway": {"digest": "", "tag": "v1.40.0"}}}
-    rendered = manifests(GENERATED, SITE, write(tmp_path, allowed))
+    rendered = manifests(generated["cpu"], SITE, write(tmp_path, allowed))
     images = [manifest["spec"]["template"]["spec"]["containers"][0]["image"] for manifest in rendered if manifest["kind"] == "Deployment"]
     assert "registry.example/envoy:v1.40.0" in images
 

@@ -1,13 +1,13 @@
 """Every pod is confined, every connection is one that was meant, and every check can fail."""
 
 import copy
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import CHART, SITE, Manifest, Renderer
+from machines import SITE, Manifest, Renderer
 from pod_rules import pod_specs, project_faults, restricted_faults
 from reachability import Party, reaches
 
@@ -60,8 +60,8 @@ CONTAINER_BREAKAGES: dict[str, Breakage] = {
 
 
 @pytest.mark.parametrize("fault", [*POD_BREAKAGES, *CONTAINER_BREAKAGES])
-def test_a_broken_pod_turns_the_check_red(manifests: Renderer, fault: str) -> None:
-    stack = copy.deepcopy(manifests(CHART / "ci" / "cuda.yaml", SITE))
+def test_a_broken_pod_turns_the_check_red(generated: dict[str, Path], manifests: Renderer, fault: str) -> None:
+    stack = copy.deepcopy(manifests(generated["cuda"], SITE))
     pod = pod_specs(stack)["Deployment/stackproof-engine"]
     if fault in POD_BREAKAGES:
         POD_BREAKAGES[fault](pod)
@@ -118,16 +118,16 @@ def test_exactly_the_meant_connections_are_possible(stack: list[Manifest]) -> No
 
 
 @pytest.mark.parametrize("dropped", ["default-deny", "engine", "gateway", "authz", "bench"])
-def test_the_matrix_notices_a_policy_that_opens_or_is_missing(manifests: Renderer, dropped: str) -> None:
-    policies = copy.deepcopy([manifest for manifest in manifests(CHART / "ci" / "cpu.yaml", SITE) if manifest["kind"] == "NetworkPolicy"])
+def test_the_matrix_notices_a_policy_that_opens_or_is_missing(generated: dict[str, Path], manifests: Renderer, dropped: str) -> None:
+    policies = copy.deepcopy([manifest for manifest in manifests(generated["cpu"], SITE) if manifest["kind"] == "NetworkPolicy"])
     (policy,) = [policy for policy in policies if policy["metadata"]["name"] == f"stackproof-{dropped}"]
     policy["spec"]["ingress"] = [{}]
     assert open_connections(policies) - MEANT
 
 
-def test_no_client_reaches_the_gateway_unless_named(manifests: Renderer, tmp_path: Path) -> None:
+def test_no_client_reaches_the_gateway_unless_named(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
     (tmp_path / "closed.yaml").write_text("networkPolicy: {gatewayClients: []}")
-    rendered = manifests(CHART / "ci" / "cpu.yaml", SITE, tmp_path / "closed.yaml")
+    rendered = manifests(generated["cpu"], SITE, tmp_path / "closed.yaml")
     policies = [manifest for manifest in rendered if manifest["kind"] == "NetworkPolicy"]
     assert {source for source, target, *_ in open_connections(policies) if target == "gateway"} == {"bench"}
 
@@ -145,8 +145,6 @@ def test_secrets_are_mounted_files_and_nothing_else(stack: list[Manifest]) -> No
 
 def test_the_engines_key_is_read_from_its_file_when_it_starts(stack: list[Manifest], tmp_path: Path) -> None:
     """The rendered shell command, run with the key's real place swapped for a file here and the engine for a printer."""
-    import subprocess
-
     (tmp_path / "key").write_text("canary key with spaces\n")
     (engine,) = pod_specs(stack)["Deployment/stackproof-engine"]["containers"]
     shell, flag, script, name, *_ = engine["command"]
@@ -156,4 +154,3 @@ def test_the_engines_key_is_read_from_its_file_when_it_starts(stack: list[Manife
     assert done.stdout == f"canary key with spaces|{' '.join(engine['args'])}"
     (tmp_path / "key").unlink()
     assert subprocess.run([shell, flag, script, name, *printer], capture_output=True, check=False, timeout=10).returncode != 0
-    assert "canary" not in yaml.safe_dump_all(stack)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from stack.hardware_profiles import Inventory
 from stack.runtime.places import cache_dir
+from stack.serving.errors import ServingError
 from stack.serving.helm_values import chart_values, pod_environment, pod_resources, values_yaml
 from stack.serving.models import find_model
 from stack.serving.plan import GIB, EnginePlan, make_plan
@@ -56,3 +57,9 @@ def test_any_text_survives_the_file(text: str) -> None:
 @pytest.mark.parametrize("machine", ["cpu", "cuda"])
 def test_nothing_of_this_machine_gets_in(machine: str) -> None:
     assert str(cache_dir()) not in values_yaml(chart_values(plan_for(machine), load_policy()))
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "under_score", "-dash", "dash-", "1first", "x" * 41, "line\n"])
+def test_a_name_that_kubernetes_cannot_use_is_refused(name: str) -> None:
+    with pytest.raises(ServingError, match="lower-case letters"):
+        chart_values(plan_for("cpu"), load_policy(), name=name)
