@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from stack.serving.session import Session, serve_session
+
+# A busy machine makes any example slow; pytest's own timeout ends what hangs.
+settings.register_profile("stackproof", deadline=None)
+settings.load_profile("stackproof")
 
 
 @pytest.fixture(scope="session")

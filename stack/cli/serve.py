@@ -2,11 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from stack.serving.session import Session
 
 POLL_S = 0.5
 
@@ -34,26 +37,30 @@ def serve(
     reporter = Reporter()
     rules = load_policy(policy)
     ports = {"port": port, "engine_port": engine_port} if gateway else {"engine_port": port}
-    try:
-        with serve_session(model, run_dir=run_dir, gateway=gateway, policy=rules, max_model_len=max_model_len, reporter=reporter, **ports) as session:
-            if evidence is not None:
-                from stack.evidence import EvidenceStore
-                from stack.serving.evidence import model_evidence, serving_evidence
-
-                store = EvidenceStore(evidence)
-                for draft, artifacts in (model_evidence(session.catalog, session.manifest), serving_evidence(session)):
-                    store.write(draft, artifacts)
-            if as_json:
-                print_json(session.public(), indent=None)
-            else:
-                rows = [*session.public().items(), ("logs", session.run_dir), ("ready after", f"{session.ready_s:.1f} s")]
-                print_table(("", ""), rows, title="Serving")
-                typer.echo(_curl(session.gateway_url, session.model, session.api_key_file))
+    with serve_session(model, run_dir=run_dir, gateway=gateway, policy=rules, max_model_len=max_model_len, reporter=reporter, **ports) as session:
+        if evidence is not None:
+            _write_evidence(session, evidence)
+        if as_json:
+            print_json(session.public(), indent=None)
+        else:
+            rows = [*session.public().items(), ("logs", session.run_dir), ("ready after", f"{session.ready_s:.1f} s")]
+            print_table(("", ""), rows, title="Serving")
+            typer.echo(_curl(session.gateway_url, session.model, session.api_key_file))
+        try:
             while True:
                 session.check()
                 time.sleep(POLL_S)
-    except KeyboardInterrupt:
-        reporter.say("stopped")
+        except KeyboardInterrupt:
+            reporter.say("stopping")
+
+
+def _write_evidence(session: "Session", folder: Path) -> None:
+    from stack.evidence import EvidenceStore
+    from stack.serving.evidence import model_evidence, serving_evidence
+
+    store = EvidenceStore(folder)
+    for draft, artifacts in (model_evidence(session.catalog, session.manifest), serving_evidence(session)):
+        store.write(draft, artifacts)
 
 
 def _curl(url: str, model: str, key_file: Path) -> str:

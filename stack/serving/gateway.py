@@ -21,6 +21,7 @@ TENANT_HEADER = "x-stackproof-tenant"
 ENGINE_HEALTH_PATH = "/health"
 UPSTREAM_IDLE_S = 60.0
 """Of kept connections to engine and policy service; shorter than their own 75 s, so that none closes under a request."""
+HOST_PATTERN = r"[A-Za-z0-9.:\[\]_-]+"
 BUFFER_BYTES = 64 << 10
 DROPPED_HEADERS = (
     "cookie",
@@ -96,6 +97,7 @@ def _connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str
         "codec_type": "HTTP1",
         "server_name": "stackproof",
         "use_remote_address": True,
+        "skip_xff_append": True,
         "generate_request_id": True,
         "always_set_request_id_in_response": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
@@ -133,7 +135,7 @@ def _connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str
 
 
 def _routes(policy: GatewayPolicy) -> list[dict[str, Any]]:
-    """The allow list, the health path, and 404 for the rest. No route retries: a POST may have been served."""
+    """An odd Host is refused, then the allow list, the health path, and 404 for the rest. No route retries: a POST may have been served."""
     times = policy.timeouts
     allowed = [
         {
@@ -147,12 +149,23 @@ def _routes(policy: GatewayPolicy) -> list[dict[str, Any]]:
         "route": {"cluster": "engine", "prefix_rewrite": ENGINE_HEALTH_PATH, "timeout": _seconds(times.connect_s)},
         "request_headers_to_remove": ["authorization"],
     }
-    nothing_else = {
-        "match": {"prefix": "/"},
-        "direct_response": {"status": 404, "body": {"inline_string": "no such route"}},
+    # Several Host headers reach us joined by a comma: refused, so that nobody can pick the one he likes.
+    odd_host = {"name": ":authority", "string_match": {"safe_regex": {"regex": HOST_PATTERN}}, "invert_match": True}
+    return [
+        _refusal({"prefix": "/", "headers": [odd_host]}, 400, "one Host header is needed"),
+        *allowed,
+        health,
+        _refusal({"prefix": "/"}, 404, "no such route"),
+    ]
+
+
+def _refusal(match: dict[str, Any], status: int, reason: str) -> dict[str, Any]:
+    """A route that answers here and now, without asking the policy service."""
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": reason}},
         "typed_per_filter_config": {"envoy.filters.http.ext_authz": {"@type": f"{TYPE}.filters.http.ext_authz.v3.ExtAuthzPerRoute", "disabled": True}},
     }
-    return [*allowed, health, nothing_else]
 
 
 def _match(route: Route) -> dict[str, Any]:

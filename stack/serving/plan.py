@@ -101,6 +101,8 @@ class EnginePlan(Frozen):
     def environment(self) -> dict[str, str]:
         """Variables of the engine that follow from the plan or from the rules every engine runs by; no secrets."""
         variables = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+        # Its processes talk to each other over loopback, and outlive the gateway's kept connections (UPSTREAM_IDLE_S).
+        variables |= {"VLLM_HOST_IP": "127.0.0.1", "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "75"}
         variables |= {"VLLM_MAX_N_SEQUENCES": str(self.max_n), "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0"}
         if self.device == "cpu":
             variables["VLLM_CPU_OMP_THREADS_BIND"] = "auto" if self.cpu_pinned else "nobind"

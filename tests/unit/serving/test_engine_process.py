@@ -1,0 +1,39 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stack.hardware_profiles import Inventory
+from stack.serving.models import CI_MODEL, find_model
+from stack.serving.plan import make_plan
+from stack.serving.vllm_process import engine_environment, root_cause
+
+LOG = """\
+(Worker pid=12) ERROR 11-24 05:59:16 [multiproc_executor.py:870] WorkerProc failed to start.
+(Worker pid=12) ERROR 11-24 05:59:16 [multiproc_executor.py:870]     raise ValueError(
+(Worker pid=12) ERROR 11-24 05:59:16 [multiproc_executor.py:870] ValueError: Available memory on node 0 is less than requested memory for kv (90.0 GiB).
+(EngineCore pid=11) ERROR 11-24 05:59:17 [core.py:1100] Exception: WorkerProc initialization failed due to an exception in a background process.
+(APIServer pid=10) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}
+"""
+
+
+def test_the_cause_of_an_engines_death_is_told_and_not_its_echo() -> None:
+    assert root_cause(LOG) == "ValueError: Available memory on node 0 is less than requested memory for kv (90.0 GiB)."
+    assert root_cause("INFO all is well\n") is None
+
+
+def test_the_engine_inherits_no_switch_of_ours_and_gets_its_key_outside_the_arguments(
+    make_inventory: Callable[..., Inventory], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STACKPROOF_CACHE", str(tmp_path))
+    for name in ("VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "PYTHONOPTIMIZE", "PYTHONPATH", "HTTPS_PROXY", "HF_TOKEN", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "1")
+    plan = make_plan(make_inventory(), find_model(CI_MODEL))
+    environment = engine_environment(plan, key="sp-secret", private=tmp_path)
+    assert not {"VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "PYTHONOPTIMIZE", "PYTHONPATH", "HTTPS_PROXY", "HF_TOKEN", "LD_PRELOAD"} & set(
+        environment
+    )
+    assert environment["VLLM_API_KEY"] == "sp-secret"
+    assert "sp-secret" not in " ".join(plan.vllm_arguments())
+    assert environment["TMPDIR"] == str(tmp_path)
+    assert (tmp_path / "engine").stat().st_mode & 0o777 == 0o700
