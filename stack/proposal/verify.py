@@ -17,7 +17,7 @@ from stack.evidence import Envelope, EvidenceError, EvidenceStore, Figure, Publi
 from stack.evidence.store import PUBLIC_KEY
 from stack.proposal.build import dossier_json
 from stack.proposal.code import code_id
-from stack.proposal.dossier import DOSSIER, EVIDENCE, MANIFEST, PAGE, PREDICATE_TYPE, PROFILE, PROPOSAL, Dossier, compose, manifest_predicate
+from stack.proposal.dossier import DOSSIER, EVIDENCE, MANIFEST, PAGE, PREDICATE_TYPE, PROFILE, PROPOSAL, SCHEMA, Dossier, compose, manifest_predicate
 from stack.proposal.errors import ProposalError
 from stack.proposal.folder import list_folder, printable
 from stack.proposal.inputs import load_inputs
@@ -99,6 +99,10 @@ class _Verification:
             statement = None
         if not isinstance(statement, dict) or statement.get("predicateType") != PREDICATE_TYPE:
             raise EvidenceError(f"{MANIFEST}: does not describe a dossier")
+        predicate = statement.get("predicate")
+        written_as = predicate.get("schema_version") if isinstance(predicate, dict) else None
+        if written_as != SCHEMA:
+            raise EvidenceError(f"{MANIFEST}: written as {printable(str(written_as))}, and this version checks {SCHEMA}")
         return envelope, statement
 
     def _check_signature(self, envelope: Envelope) -> Check:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from stack.evidence import ArtifactSource, Envelope, Figure, FigureClass, RecordDraft, SigningKey
 from stack.proposal import ProposalError, VerificationReport, verify_dossier
-from stack.proposal.dossier import DOSSIER, MANIFEST, PAGE, PREDICATE_TYPE, PROFILE
+from stack.proposal.dossier import DOSSIER, MANIFEST, PAGE, PREDICATE_TYPE, PROFILE, SCHEMA
 from stack.proposal.folder import MAX_DOCUMENT_BYTES
 from stack.proposal.report import CHECKS, FIGURES, HASHES
 from stack.runtime.files import sha256_file
@@ -209,8 +209,8 @@ def test_a_dossier_drawn_by_other_code_is_checked_but_its_page_is_not_compared(m
     [
         b"[" * 100_000,
         b"{}",
-        b'{"predicateType":"urn:stackproof:dossier:v1","subject":7}',
-        b'{"predicateType":"urn:stackproof:dossier:v1","subject":[{"name":"../../etc/passwd"}]}',
+        b'{"predicateType":"urn:stackproof:dossier:v1","predicate":{"schema_version":"stackproof.dossier/v1"},"subject":7}',
+        b'{"predicateType":"urn:stackproof:dossier:v1","predicate":{"schema_version":"stackproof.dossier/v1"},"subject":[{"name":"../../etc/passwd"}]}',
     ],
     ids=["nested", "empty", "subjects", "digest"],
 )
@@ -221,11 +221,16 @@ def test_a_manifest_that_is_no_manifest_is_named(made: Made, payload: bytes) -> 
     assert failure.startswith(f"{MANIFEST}:")
 
 
+def test_a_dossier_in_another_format_says_which_one_this_version_checks(made: Made) -> None:
+    (made.out / MANIFEST).write_bytes(Envelope.seal({}, PREDICATE_TYPE, {"schema_version": "stackproof.dossier/v9"}, made.key).to_bytes())
+    assert made.verify().failures == (f"{MANIFEST}: written as stackproof.dossier/v9, and this version checks {SCHEMA}",)
+
+
 def test_a_path_that_leads_out_of_the_folder_is_only_a_missing_file(made: Made) -> None:
     (made.out.parent / "outside").write_bytes(b"x")
     subjects = {path.relative_to(made.out).as_posix(): sha256_file(path) for path in made.out.rglob("*") if path.is_file() and path.name != MANIFEST}
     subjects["../outside"] = sha256_file(made.out.parent / "outside")
-    (made.out / MANIFEST).write_bytes(Envelope.seal(subjects, PREDICATE_TYPE, {}, made.key).to_bytes())
+    (made.out / MANIFEST).write_bytes(Envelope.seal(subjects, PREDICATE_TYPE, {"schema_version": SCHEMA}, made.key).to_bytes())
     assert made.verify().failures == ("../outside: missing (named by the manifest)",)
 
 
