@@ -1,0 +1,108 @@
+"""Raw requests, and the real gateway before a server that tells what reached it."""
+
+import json
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stack.runtime.net import free_port
+from stack.runtime.process import Child
+from stack.serving.envoy_process import start_envoy, start_policy_service
+from stack.serving.gateway import Addresses
+from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
+from stack.serving.policy import load_policy
+
+ENGINE_KEY = "sp-key-of-the-engine"
+
+
+def raw_request(url: str, request: bytes, *, timeout_s: float = 10.0) -> bytes:
+    """Send bytes as they are, which no HTTP library would, and return what comes back until the connection is closed or silent."""
+    place = urlsplit(url)
+    answer = b""
+    with socket.create_connection((place.hostname, place.port), timeout=timeout_s) as connection:
+        connection.sendall(request)
+        connection.settimeout(timeout_s)
+        try:
+            while not _complete(answer) and (chunk := connection.recv(65536)):
+                answer += chunk
+        except (TimeoutError, ConnectionResetError):
+            pass
+    return answer
+
+
+def status_of(answer: bytes) -> int:
+    """0 when the connection was closed without an answer."""
+    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/") else 0
+
+
+def _complete(answer: bytes) -> bool:
+    head, found, body = answer.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(found and lengths) and len(body) >= int(lengths[0].split(b":")[1])
+
+
+@dataclass(frozen=True)
+class EchoGateway:
+    """The real gateway before a server that answers with what reached it."""
+
+    url: str
+    key: str
+    reached: list[dict[str, str]]
+    policy_service: Child
+    access_log: Path
+
+
+@contextmanager
+def start_echo_gateway(folder: Path) -> Iterator[EchoGateway]:
+    reached: list[dict[str, str]] = []
+
+    class Echo(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            reached.append({":method": self.command, ":path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
+            body = json.dumps(reached[-1]).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = _answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    policy, key, port = load_policy(), new_key(), free_port()
+    policy = policy.model_copy(update={"timeouts": policy.timeouts.model_copy(update={"headers_s": 1.0, "request_s": 1.0})})
+    write_keys(folder / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key(key)),))
+    (folder / "engine.key").write_text(ENGINE_KEY)
+    with ExitStack() as stack:
+        engine = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Echo))
+        threading.Thread(target=engine.serve_forever, daemon=True).start()
+        stack.callback(engine.shutdown)
+        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
+        service = start_policy_service(
+            policy,
+            policy_file=folder / "policy.yaml",
+            keys=folder / "keys.json",
+            engine_key=folder / "engine.key",
+            address=private / "policy.sock",
+            log=folder / "policy.log",
+        )
+        stack.callback(service.stop)
+        addresses = Addresses(
+            listen=f"127.0.0.1:{port}",
+            engine=f"127.0.0.1:{engine.server_port}",
+            policy_service=f"unix:{private / 'policy.sock'}",
+            admin=f"unix:{private / 'admin.sock'}",
+            access_log=str(folder / "access.log"),
+        )
+        stack.callback(start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
+        yield EchoGateway(f"http://127.0.0.1:{port}", key, reached, service, folder / "access.log")
