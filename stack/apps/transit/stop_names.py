@@ -1,0 +1,129 @@
+"""Find stops in a question without a model (logic): token overlap, weighted by rarity, tolerant of typos.
+
+This is the baseline that the model has to beat, the fallback when the model is down, and the tool that
+keeps the model to stops the question really names.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from functools import cached_property
+
+from stack.apps.transit.feed import Stop
+
+SAME_WORD = 0.8  # difflib ratio from which two words are one with a typo: one wrong letter in five
+NAMED = 0.45  # score from which a stretch of text names a stop; "airport" alone reaches it, "road" or "bus" does not
+MAX_WINDOW = 6
+_WORD = re.compile(r"[a-z0-9]+")
+_BRACKETS = re.compile(r"\s*\([^)]*\)\s*$")
+_SYNONYMS = {"avenue": "ave", "av": "ave", "street": "st", "north": "n", "south": "s", "east": "e", "west": "w"}
+_FILLERS = frozenset({"and", "at", "corner", "near", "of", "the"})
+_TO = frozenset({"to", "for", "reach", "into", "towards", "toward"})
+_FROM = frozenset({"from", "at", "leaving", "leave", "departing", "off"})
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A stretch of the question, in words from `start` until before `end`, that names a stop with some score in 0..1."""
+
+    stop_id: str
+    score: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class StopNames:
+    """The names of a feed's stops, prepared for matching."""
+
+    stops: Mapping[str, Stop]
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Short names by stop id: without a closing remark in brackets, where that leaves them different."""
+        short = {stop_id: _BRACKETS.sub("", stop.name) for stop_id, stop in self.stops.items()}
+        names = list(short.values())
+        return {stop_id: name if name and names.count(name) == 1 else self.stops[stop_id].name for stop_id, name in short.items()}
+
+    @cached_property
+    def _tokens(self) -> dict[str, list[str]]:
+        return {stop_id: words(label) for stop_id, label in self.labels.items()}
+
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        """Rare words say more: ln(1 + stops / stops that have the word)."""
+        seen = [token for tokens in self._tokens.values() for token in set(tokens)]
+        return {token: math.log(1 + len(self._tokens) / seen.count(token)) for token in seen}
+
+    def mentions(self, text: str) -> list[Mention]:
+        """The best mention of each stop that the text names, best first."""
+        tokens = words(text)
+        best: dict[str, Mention] = {}
+        for start in range(len(tokens)):
+            for end in range(start + 1, min(len(tokens), start + MAX_WINDOW) + 1):
+                for stop_id, label in self._tokens.items():
+                    mention = Mention(stop_id, self._score(tokens[start:end], label), start, end)
+                    if mention.score >= NAMED and (stop_id not in best or mention.score > best[stop_id].score):
+                        best[stop_id] = mention
+        return sorted(best.values(), key=lambda mention: -mention.score)
+
+    def _score(self, window: Sequence[str], label: Sequence[str]) -> float:
+        """Dice coefficient of the two word lists, by weight; a word of the window stands for one of the label."""
+        unknown = math.log(1 + len(self._tokens))
+        left = list(label)
+        matched = 0.0
+        for word in window:
+            same = max(left, key=lambda other: _likeness(word, other), default="")
+            if _likeness(word, same) >= SAME_WORD:
+                left.remove(same)
+                matched += self._weights[same]
+        asked = sum(self._weights.get(word, unknown) for word in window if word not in _FILLERS)
+        return 2 * matched / (max(asked, matched) + sum(self._weights[word] for word in label))
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words, common parts of addresses in one spelling."""
+    return [_SYNONYMS.get(word, word) for word in _WORD.findall(text.lower())]
+
+
+def distinct(mentions: Sequence[Mention]) -> Iterator[Mention]:
+    """The mentions that share no word of the text with a better one."""
+    kept: list[Mention] = []
+    for mention in mentions:
+        if all(mention.end <= other.start or mention.start >= other.end for other in kept):
+            kept.append(mention)
+            yield mention
+
+
+def match_stops(names: StopNames, text: str) -> tuple[str | None, str | None]:
+    """Origin and destination by the words before their names (from, to ...), else by their order; None for what is not named."""
+    tokens = words(text)
+    found = sorted(list(distinct(names.mentions(text)))[:2], key=lambda mention: mention.start)
+    roles = [_role(tokens, mention) for mention in found]
+    if not found:
+        return None, None
+    if len(found) == 1:
+        stop_id = found[0].stop_id
+        return (None, stop_id) if roles[0] == "to" else (stop_id, None)
+    first, second = (mention.stop_id for mention in found)
+    swapped = roles[0] == "to" or (roles[0] is None and roles[1] == "from")
+    return (second, first) if swapped else (first, second)
+
+
+def _role(tokens: Sequence[str], mention: Mention) -> str | None:
+    """`from` or `to` by the nearest telling word among the three before the name."""
+    for word in reversed(tokens[max(0, mention.start - 3) : mention.start]):
+        if word in _TO:
+            return "to"
+        if word in _FROM:
+            return "from"
+    return None
+
+
+def _likeness(word: str, other: str) -> float:
+    if word == other:
+        return 1.0
+    # Short words differ by a letter and are still different words.
+    return SequenceMatcher(None, word, other).ratio() if min(len(word), len(other)) >= 4 else 0.0
