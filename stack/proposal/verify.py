@@ -163,12 +163,15 @@ class _Verification:
 
     def _recompute(self, stored: StoredRecord, expected: Sequence[Figure]) -> Iterator[str]:
         """Faults of one record's derived figures."""
-        recompute = self.recomputer(stored.record.kind)
-        if recompute is None:
-            yield f"{len(expected)} figures say they can be worked out again, and no layer knows how for kind {stored.record.kind!r}"
-            return
         try:
+            recompute = self.recomputer(stored.record.kind)
+            if recompute is None:
+                yield f"{len(expected)} figures say they can be worked out again, and no layer knows how for kind {stored.record.kind!r}"
+                return
             again = {figure.name: figure for figure in recompute(stored)}
+        except ImportError as error:
+            yield f"{len(expected)} figures cannot be worked out by this installation: {_one_line(error)}"
+            return
         except Exception as error:  # the artifacts are a stranger's: whatever they make a reader raise is a finding, not a bug
             yield f"figures could not be worked out again: {_one_line(error)}"
             return

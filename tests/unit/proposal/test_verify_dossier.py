@@ -183,6 +183,14 @@ def test_a_kind_that_no_layer_can_recompute_fails_instead_of_being_skipped(made:
     assert next(check for check in report.checks if check.name == FIGURES).failures == (failure,)
 
 
+def test_an_installation_that_lacks_a_package_says_so_instead_of_passing(made: Made) -> None:
+    def lacking(kind: str) -> None:
+        raise ModuleNotFoundError("No module named 'pyarrow'")
+
+    (failure,) = verify_dossier(made.out, recomputer=lacking).failures
+    assert "2 figures cannot be worked out by this installation: ModuleNotFoundError: No module named 'pyarrow'" in failure
+
+
 def test_checks_after_a_broken_one_are_not_reached(made: Made) -> None:
     (made.out / PAGE).write_bytes(b"")
     report = made.verify()
