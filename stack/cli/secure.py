@@ -44,9 +44,11 @@ def audit(
     """
     from stack.runtime.progress import Reporter
     from stack.security import AuditContext, AuditFailedError, Status, run_audit
-    from stack.serving import CI_MODEL
+    from stack.serving import CI_MODEL, find_model
 
-    context = AuditContext.of_model(model or CI_MODEL, gateway_url=_address(url), engine_url=_address(engine_url), api_key_file=api_key_file, run_dir=run_dir)
+    context = AuditContext(
+        catalog=find_model(model or CI_MODEL), gateway_url=_address(url), engine_url=_address(engine_url), api_key_file=api_key_file, run_dir=run_dir
+    )
     report = run_audit(context, Reporter(), targets=_targets(target))
     if evidence is not None:
         from stack.evidence import EvidenceStore

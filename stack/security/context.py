@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 from stack.evidence.keys import default_key_path
 from stack.runtime.places import cache_dir, config_dir
 from stack.security.errors import CannotCheckError
-from stack.serving import CI_MODEL, CatalogModel, Endpoint, find_model
+from stack.serving import CatalogModel, Endpoint, find_model
 from stack.serving.chat import read_key
 from stack.serving.weights import model_dir
 
 T = TypeVar("T")
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def today() -> date:
@@ -35,15 +37,14 @@ class AuditContext:
     today: date = field(default_factory=today)
 
     @classmethod
-    def of_model(cls, name: str = CI_MODEL, **given: object) -> "AuditContext":
-        """For a catalog model in this machine's cache; ServingError when the catalog has no such model."""
-        return cls(catalog=find_model(name), **given)  # type: ignore[arg-type]
-
-    @classmethod
     def of_endpoint(cls, endpoint: Endpoint) -> "AuditContext":
         """For a model that is being served by this project on this machine."""
-        return cls.of_model(
-            endpoint.model, gateway_url=endpoint.gateway_url, engine_url=endpoint.engine_url, api_key_file=endpoint.api_key_file, run_dir=endpoint.run_dir
+        return cls(
+            catalog=find_model(endpoint.model),
+            gateway_url=endpoint.gateway_url,
+            engine_url=endpoint.engine_url,
+            api_key_file=endpoint.api_key_file,
+            run_dir=endpoint.run_dir,
         )
 
     @property
@@ -69,12 +70,18 @@ class AuditContext:
 
     def api_key(self) -> str:
         """The client's key. Nothing that shows or stores text may be handed it."""
-        return _given(read_key(_given(self.api_key_file, "no client key was given (--api-key-file)")), "the key file is empty")
+        key = _given(read_key(_given(self.api_key_file, "no client key was given (--api-key-file)")), "the key file is empty")
+        if not (key.isascii() and key.isprintable()):
+            raise CannotCheckError("the key file holds more than a key: one line of printable ASCII is expected")
+        return key
 
 
-def port_of(url: str) -> int:
+def local_port(url: str) -> int:
+    """The port of a URL on this machine's loopback: only there can its processes be looked at."""
     parts = urlsplit(url)
-    return parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.hostname not in LOOPBACK_NAMES:
+        raise CannotCheckError(f"{parts.hostname} may be another machine: its processes cannot be looked at from here")
+    return parts.port or 80
 
 
 def _given(value: T | None, otherwise: str) -> T:

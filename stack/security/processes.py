@@ -19,7 +19,9 @@ class Socket:
 
     @property
     def on_loopback(self) -> bool:
-        return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        address = ipaddress.ip_address(self.host.partition("%")[0])
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"

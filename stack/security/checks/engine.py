@@ -9,7 +9,7 @@ import psutil
 
 from stack.security import floors, processes
 from stack.security.checks.host import only_loopback
-from stack.security.context import AuditContext, port_of
+from stack.security.context import AuditContext, local_port
 from stack.security.errors import CannotCheckError
 from stack.security.report import Finding, Status, failed, passed, summarize
 from stack.security.wire import ask
@@ -69,7 +69,7 @@ def kept_offline(context: AuditContext) -> Finding:
 
 def no_secret_in_arguments(context: AuditContext) -> Finding:
     """Arguments are readable by every user of the machine: no key option, and no value of a key we know of."""
-    servers = _engine(context) + (processes.serving(port_of(context.gateway()), what="gateway") if context.gateway_url else [])
+    servers = _engine(context) + (processes.serving(local_port(context.gateway()), what="gateway") if context.gateway_url else [])
     secrets = _known_secrets(context)
     faults = []
     for server in servers:
@@ -94,7 +94,7 @@ def versions_at_floor(context: AuditContext) -> Finding:
 
 
 def _engine(context: AuditContext) -> list[psutil.Process]:
-    return processes.serving(port_of(context.engine()), what="engine")
+    return processes.serving(local_port(context.engine()), what="engine")
 
 
 def _environments(servers: list[psutil.Process]) -> dict[int, dict[str, str]]:

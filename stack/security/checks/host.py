@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 
 from stack.security import processes
-from stack.security.context import AuditContext, port_of
+from stack.security.context import AuditContext, local_port
 from stack.security.errors import CannotCheckError
 from stack.security.report import Finding, Status, passed, summarize, verdict
 
@@ -51,7 +51,7 @@ def servers_not_root(context: AuditContext) -> Finding:
 
 def gateway_on_loopback(context: AuditContext) -> Finding:
     """Nothing the gateway's processes listen on can be reached from another machine."""
-    return only_loopback(processes.serving(port_of(context.gateway()), what="gateway"))
+    return only_loopback(processes.serving(local_port(context.gateway()), what="gateway"))
 
 
 def private_folders(context: AuditContext) -> Finding:
@@ -75,7 +75,7 @@ def _servers(context: AuditContext) -> list[psutil.Process]:
     given = {"gateway": context.gateway_url, "engine": context.engine_url}
     if not any(given.values()):
         raise CannotCheckError("no running server was given (--url, --engine-url)")
-    return list({process for what, url in given.items() if url for process in processes.serving(port_of(url), what=what)})
+    return list({process for what, url in given.items() if url for process in processes.serving(local_port(url), what=what)})
 
 
 def _writable_by_others(place: Path) -> list[str]:

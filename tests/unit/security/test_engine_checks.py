@@ -130,9 +130,17 @@ def test_a_table_that_nobody_reviewed_for_long_proves_nothing(started: Started) 
     assert "stale" in finding.observed
 
 
-def test_an_engine_on_another_machine_cannot_be_looked_into(context: AuditContext) -> None:
+def test_an_engine_that_is_not_there_cannot_be_looked_into(context: AuditContext) -> None:
     with pytest.raises(CannotCheckError, match="nothing on this machine listens on port"):
         engine.kept_offline(replace(context, engine_url=f"http://127.0.0.1:{free_port()}"))
+
+
+def test_a_process_here_is_not_taken_for_an_engine_elsewhere_on_the_same_port(started: Started) -> None:
+    url = started().engine_url
+    assert url is not None
+    elsewhere = replace(started(), engine_url=url.replace("127.0.0.1", "192.0.2.1"))
+    with pytest.raises(CannotCheckError, match="may be another machine"):
+        engine.kept_offline(elsewhere)
 
 
 @pytest.mark.parametrize(

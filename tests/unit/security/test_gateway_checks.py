@@ -88,6 +88,14 @@ def test_a_server_that_is_not_there_reads_unknown(context: AuditContext, behind_
     assert "does not answer" in report.results[0].detail
 
 
+@pytest.mark.parametrize("content", ["", "two\r\nlines", "sp-ключ"])
+def test_a_file_that_holds_no_key_leaves_the_controls_unchecked(content: str, behind_gateway: Audited) -> None:
+    context = behind_gateway("")
+    assert context.api_key_file is not None
+    context.api_key_file.write_text(content)
+    assert set(statuses(context, Target.GATEWAY).values()) == {Status.UNKNOWN}
+
+
 def test_the_report_holds_no_key(behind_gateway: Audited) -> None:
     context = behind_gateway("no key")
     assert context.api_key() not in run_audit(context, Reporter(io.StringIO()), targets=[Target.GATEWAY]).model_dump_json()

@@ -12,6 +12,7 @@ import pytest
 from stack.security import AuditContext, Status
 from stack.security.checks import host
 from stack.security.errors import CannotCheckError
+from stack.security.processes import Socket
 
 
 def kernel(root: Path, **settings: str) -> Path:
@@ -101,3 +102,8 @@ def test_a_folder_that_others_can_write_to_fails_even_above(context: AuditContex
     finding = host.private_folders(context)
     assert finding.status is Status.FAIL
     assert f"{tmp_path} has mode 0777" in finding.observed
+
+
+@pytest.mark.parametrize(("address", "loopback"), [("127.0.0.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("0.0.0.0", False), ("::", False)])
+def test_loopback_is_told_in_every_spelling(address: str, loopback: bool) -> None:
+    assert Socket(address, 1, None).on_loopback is loopback
