@@ -20,6 +20,7 @@ from starlette.routing import Route
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
 from stack.serving.chat import read_key
+from stack.serving.errors import ServingError
 from stack.serving.gateway import TENANT_HEADER
 from stack.serving.keys import KeyRing, read_keys
 from stack.serving.policy import GatewayPolicy, load_policy
@@ -102,7 +103,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--port", type=int, help="listen on this port instead of a socket")
     options = parser.parse_args(argv)
     try:
-        app = build_app(load_policy(options.policy), read_keys(options.keys), read_key(options.engine_key) or "")
+        engine_key = read_key(options.engine_key)
+        if not engine_key:
+            raise ServingError(f"engine key file {options.engine_key} is empty")
+        app = build_app(load_policy(options.policy), read_keys(options.keys), engine_key)
     except StackproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status

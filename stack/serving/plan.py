@@ -25,6 +25,7 @@ CPU_FULL_SEQUENCES = 8
 """KV target on a CPU: this many sequences of full length at a time; more, when they are shorter."""
 CPU_SEQUENCES_PER_CORE = 16
 MAX_SEQUENCES = 256
+MAX_N = 4
 PIN_CORES = 8
 """Threads are bound to cores from this many on. On a small machine shared with other work a bound thread starves: an
 engine bound to the core of another, busy one was not ready after 170 s where it takes 27 s alone."""
@@ -160,7 +161,7 @@ def _cpu_plan(inventory: Inventory, model: CatalogModel, length: int, reasons: l
         dtype=dtype,
         max_model_len=length,
         max_num_seqs=seqs,
-        max_n=4,
+        max_n=MAX_N,
         enforce_eager=True,
         cpu_threads=cores - reserved,
         cpu_reserved=reserved,
@@ -191,7 +192,7 @@ def _cuda_plan(gpu: Accelerator, model: CatalogModel, length: int, reasons: list
         dtype=dtype,
         max_model_len=length,
         max_num_seqs=MAX_SEQUENCES,
-        max_n=4,
+        max_n=MAX_N,
         enforce_eager=False,
         gpu_memory_utilization=CUDA_UTILIZATION,
         memory=memory,

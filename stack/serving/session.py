@@ -26,6 +26,7 @@ from stack.serving.policy import GatewayPolicy, load_policy
 from stack.serving.vllm_process import explain_death, first_completion, start_engine
 from stack.serving.weights import Manifest, model_dir, pull_model, verify_model
 
+LOGS = ("engine.log", "policy.log", "gateway.log", "access.log")
 TENANT = "local"
 """Whose requests carry the session's own key."""
 
@@ -135,7 +136,7 @@ class _Ports:
 
 @dataclass(frozen=True)
 class _RunFiles:
-    """A session's folder (0700), and a short private one for sockets, whose paths may not exceed 107 bytes."""
+    """A session's folder (made 0700), and a short private one for sockets, whose paths may not exceed 107 bytes."""
 
     root: Path
     private: Path
@@ -146,10 +147,9 @@ class _RunFiles:
     @classmethod
     def prepare(cls, root: Path, stack: ExitStack) -> "_RunFiles":
         """Make both folders and fresh keys; the keys and the private folder go when `stack` closes."""
-        root.mkdir(parents=True, exist_ok=True)
-        root.chmod(0o700)
-        for old in root.glob("*.log"):
-            old.unlink()
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in LOGS:
+            (root / name).unlink(missing_ok=True)
         private = Path(tempfile.mkdtemp(prefix="stackproof-"))
         stack.callback(shutil.rmtree, private, ignore_errors=True)
         files = cls(root, private, root / "api.key", root / "engine.key", root / "keys.json")

@@ -61,7 +61,7 @@ def model_dir(name: str) -> Path:
 def pull_model(model: CatalogModel, reporter: Reporter) -> Manifest:
     """Verify the source, convert it into the cache, and return its manifest; at once when that was done before."""
     place = model_dir(model.name)
-    with _locked(place):
+    with _locked(place, reporter):
         for left in place.parent.glob(f".{model.name}.*.part"):
             shutil.rmtree(left)
         if place.exists():
@@ -104,7 +104,7 @@ def read_manifest(model: CatalogModel) -> Manifest:
     except FileNotFoundError:
         raise ServingError(f"model {model.name} is not on this machine: run `stackproof models pull {model.name}`") from None
     except ValidationError as error:
-        raise ModelChangedError(describe_validation(error, source=str(path))) from None
+        raise ModelChangedError(f"{describe_validation(error, source=str(path))}: delete {path.parent} and pull again") from None
 
 
 def verify_model(model: CatalogModel) -> Manifest:
@@ -197,9 +197,13 @@ def _seal(model: CatalogModel, folder: Path) -> Manifest:
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
+def _locked(place: Path, reporter: Reporter) -> Iterator[None]:
     """One pull of a model at a time; the lock goes with the process."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with (place.parent / f".{place.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            reporter.say(f"another process is pulling {place.name}: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
