@@ -48,10 +48,6 @@ class Item(Frozen):
     source: str = Field(description="Key in the profile's `sources`")
     parts: tuple[Part, ...] = Field(min_length=1)
 
-    @property
-    def kinds(self) -> frozenset[str]:
-        return frozenset(kind for part in self.parts for kind in part.evidence)
-
 
 class CallProfile(Frozen):
     """A versioned list of what is asked, with its sources."""

@@ -56,7 +56,7 @@ def verify_dossier(
 
 
 class _Verification:
-    """One pass over one dossier. Each stage rests on the one before it, so the first stage with a fault is the last."""
+    """One pass over one dossier. What rests on a broken signature or hash is not looked at."""
 
     def __init__(self, root: Path, pinned: str | None, reporter: Reporter, recomputer: Callable[[str], Recompute | None]) -> None:
         self.root = root

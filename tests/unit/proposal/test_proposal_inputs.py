@@ -1,15 +1,18 @@
 """Proposal and profile files: a fault is one line that names the file, the place and the mend."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.proposal import ProposalError
-from stack.proposal.document import Proposal
+from stack.proposal.document import Proposal, Statement
 from stack.proposal.inputs import load_inputs
+from stack.proposal.page import TEMPLATES
 from stack.proposal.profile import CallProfile
+from stack.proposal.recompute import MODULES
 from stack.proposal.yaml_input import MAX_BYTES, parse_yaml
 
 CLAIM = "{id: a, statement: S, figure: bench/x, op: '<=', value: 1}"
@@ -92,3 +95,10 @@ def test_an_item_whose_source_is_not_listed_is_refused() -> None:
     text = "{id: p, version: 1, title: P, sources: {}, items: [{id: x, title: X, asks: A, mandatory: true, source: s, parts: [{asks: A, evidence: [app]}]}]}"
     with pytest.raises(ProposalError, match="source 's' is not among `sources`"):
         parse_yaml(text.encode(), CallProfile, source="profile.yaml")
+
+
+def test_the_proposal_of_the_demo_makes_claims_and_leaves_the_statements_of_a_consortium_out() -> None:
+    proposal = load_inputs(TEMPLATES / "demo.yaml").proposal
+    assert {claim.figure.partition("/")[0] for claim in proposal.claims} <= MODULES.keys()
+    assert proposal.consortium is None
+    assert not any(proposal.statement(field) for field in get_args(Statement))
