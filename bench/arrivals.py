@@ -4,19 +4,20 @@ A schedule is a function of the workload and one seed alone: workers would split
 """
 
 import math
+from array import array
 from collections.abc import Iterator
 
 from bench.seeds import stream
 from bench.workload import Poisson, Stop
 
 
-def poisson_schedule(arrivals: Poisson, *, warmup: int, stop: Stop, seed: int) -> list[int]:
+def poisson_schedule(arrivals: Poisson, *, warmup: int, stop: Stop, seed: int) -> "array[int]":
     """Intended times in ns from the start of the run; the first `warmup` of them are the warm-up.
 
     Arrival k lies at the sum of k + 1 exponential gaps of mean 1 / rate. `stop.duration_s` counts from the last
     warm-up arrival (from the start without one), and no gap is stretched to fit it.
     """
-    schedule: list[int] = []
+    schedule = array("q")
     begin_ns = 0
     for at_ns in _exponential_ns(arrivals.rate, seed):
         measured = len(schedule) - warmup

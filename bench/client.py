@@ -73,11 +73,13 @@ class Client:
             if exchange in self._busy:
                 self._over(exchange, Outcome.REFUSED, describe_connect_error(error), answered=False)
             return
-        if exchange in self._busy:
+        if exchange not in self._busy:  # it timed out or was cancelled meanwhile
+            self._idle.append(connection)
+        elif connection.alive:
             self._busy[exchange] = connection
             connection.start(exchange)
-        else:  # it timed out or was cancelled meanwhile
-            self._idle.append(connection)
+        else:
+            self._over(exchange, Outcome.REFUSED, "the server closed the connection at once", answered=False)
 
     async def _connect(self) -> Connection:
         endpoint = self._endpoint

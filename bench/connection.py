@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from time import monotonic_ns
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -18,7 +18,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, on_end: Callable[["Connection", Exchange, Outcome, str], None]) -> None:
         self._on_end = on_end
         self._transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._complete = False
         self._keep_alive = False
         self.exchange: Exchange | None = None
@@ -43,7 +43,7 @@ class Connection(asyncio.Protocol):
         self.exchange = None
         if self._transport is not None:
             self._transport.abort()
-            self._transport = None
+        self._forget()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -68,9 +68,13 @@ class Connection(asyncio.Protocol):
             self._end(Outcome.COMPLETE, "")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self._forget()
         if self.exchange is not None:
             self._end(Outcome.CLOSED_EARLY, str(exc or "the server closed the connection"))
+
+    def _forget(self) -> None:
+        """The parser holds our methods: without this, only a garbage collection, which a run does without, would free us."""
+        self._transport = self._parser = None
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()

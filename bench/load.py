@@ -7,7 +7,7 @@ import asyncio
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -89,7 +89,7 @@ class ClosedLoop:
 class OpenLoop:
     """Sends at the scheduled times, however many answers are still out."""
 
-    def __init__(self, schedule: list[int], issue: Callable[[int], None]) -> None:
+    def __init__(self, schedule: Sequence[int], issue: Callable[[int], None]) -> None:
         self._schedule = schedule
         self._issue = issue
         self._next = 0

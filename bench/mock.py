@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import heapq
 import json
+import ssl
 import sys
 import time
 from dataclasses import dataclass, field, fields
@@ -230,11 +231,11 @@ _FINISH = _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "length
 _DONE = _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
-async def serve(config: MockConfig, *, host: str, port: int, log: TextIO | None) -> None:
+async def serve(config: MockConfig, *, host: str, port: int, log: TextIO | None, tls: ssl.SSLContext | None) -> None:
     """Serve until cancelled; one line on stdout says where, once it listens."""
     mock = MockServer(config, log)
-    server = await asyncio.get_running_loop().create_server(lambda: MockConnection(mock), host, port, backlog=4096)
-    sys.stdout.write(f"listening on http://{host}:{server.sockets[0].getsockname()[1]}\n")
+    server = await asyncio.get_running_loop().create_server(lambda: MockConnection(mock), host, port, backlog=4096, ssl=tls)
+    sys.stdout.write(f"listening on {'https' if tls else 'http'}://{host}:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     async with server:
         await server.serve_forever()
@@ -246,6 +247,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0: any free one; it is printed")
     parser.add_argument("--log", type=Path, help="append the truth here, one JSON line an answer")
     parser.add_argument("--api-key-file", type=Path, help="answer 401 to requests without this key")
+    parser.add_argument("--tls-cert", type=Path, help="PEM file with certificate and key: serve https")
     for option in fields(MockConfig):
         flag, default, text = "--" + option.name.replace("_", "-"), option.default, option.metadata["help"]
         if isinstance(default, bool):
@@ -258,8 +260,11 @@ def main() -> None:
     chosen = {option.name: getattr(arguments, option.name) for option in fields(MockConfig) if option.name != "api_key"}
     config = MockConfig(**chosen, api_key=arguments.api_key_file.read_text().strip() if arguments.api_key_file else "")
     log = arguments.log.open("a", buffering=1) if arguments.log else None
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if arguments.tls_cert else None
+    if tls is not None:
+        tls.load_cert_chain(arguments.tls_cert)
     try:
-        uvloop.run(serve(config, host=arguments.host, port=arguments.port, log=log))
+        uvloop.run(serve(config, host=arguments.host, port=arguments.port, log=log, tls=tls))
     except KeyboardInterrupt:
         pass
     finally:

@@ -88,11 +88,11 @@ def run_workload(
 
 def refuse_rejected(samples: Samples) -> None:
     """BenchError when the endpoint took not one request and the user can mend that: a key, a name, a path, a server that does not stream."""
-    rows = samples.requests.select(["status", "http_status", "detail"]).to_pylist()
-    if any(row["status"] in ("ok", "truncated") for row in rows) or not rows:
+    statuses = samples.requests["status"].to_pylist()
+    failed = [place for place, status in enumerate(statuses) if status != "cancelled"]
+    if {"ok", "truncated"} & set(statuses) or not failed:
         return
-    first = next((row for row in rows if row["status"] != "cancelled"), rows[0])
-    status, detail = first["status"], " ".join(first["detail"].split())
+    status, detail = statuses[failed[0]], " ".join(samples.requests["detail"][failed[0]].as_py().split())
     mend = {
         "http_401": "pass the gateway's key with --api-key-file",
         "http_403": "the key of --api-key-file may not do this",

@@ -6,6 +6,7 @@ figure out again. Stamps are nanoseconds from the start of the run; a stamp that
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from stack.runtime.progress import Step
 REQUESTS = "requests.parquet"
 TOKENS = "tokens.parquet"
 RUN_KEY = b"stackproof.run"
-TOKEN_ROWS_PER_GROUP = 100_000
+ROWS_PER_GROUP = 100_000
 
 REQUEST_SCHEMA = pa.schema(
     [
@@ -64,7 +65,7 @@ TOKEN_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Samples:
-    """A run as it was measured."""
+    """A run as it was measured; requests in the order in which they were sent."""
 
     run: RunInfo
     requests: pa.Table
@@ -72,15 +73,17 @@ class Samples:
 
 
 def write_samples(out: Path, spool: Path, run: RunInfo, step: Step) -> None:
-    """Decode a spool into the two files; memory holds one row group of tokens, and one short row for each request."""
-    rows: list[dict[str, Any]] = []
-    with atomic_path(out / TOKENS) as temporary, pq.ParquetWriter(temporary, TOKEN_SCHEMA, compression="zstd") as writer:
-        for batch in _token_batches(spool, run, rows, step):
-            writer.write_table(pa.table(batch, schema=TOKEN_SCHEMA))
-    rows.sort(key=lambda row: row["request"])
-    schema = REQUEST_SCHEMA.with_metadata({RUN_KEY: run.model_dump_json().encode()})
-    with atomic_path(out / REQUESTS) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=schema), temporary, compression="zstd")
+    """Decode a spool into the two files, a row group at a time, in the order in which the requests ended."""
+    described = REQUEST_SCHEMA.with_metadata({RUN_KEY: run.model_dump_json().encode()})
+    with ExitStack() as stack:
+        requests, tokens = (
+            stack.enter_context(pq.ParquetWriter(stack.enter_context(atomic_path(out / name)), schema, compression="zstd"))
+            for name, schema in ((REQUESTS, described), (TOKENS, TOKEN_SCHEMA))
+        )
+        for request_rows, token_columns in _groups(spool, run):
+            requests.write_table(pa.Table.from_pylist(request_rows, schema=described))
+            tokens.write_table(pa.table(token_columns, schema=TOKEN_SCHEMA))
+            step.advance(len(request_rows))
 
 
 def read_samples(requests: Path, tokens: Path) -> Samples:
@@ -95,19 +98,20 @@ def read_samples(requests: Path, tokens: Path) -> Samples:
     for table, schema, path in ((request_table, REQUEST_SCHEMA, requests), (token_table, TOKEN_SCHEMA, tokens)):
         if not table.schema.equals(schema):
             raise BenchError(f"{path.name}: columns are not those of a run's samples")
+    request_table = request_table.sort_by("request")
     _check_keys(request_table["request"].to_numpy(), token_table["request"].to_numpy())
     return Samples(run=run, requests=request_table, tokens=token_table)
 
 
 def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) -> None:
-    """Requests ascend without repeating, and each token belongs to one of them: what the metrics rely on."""
+    """No request comes twice, and each token belongs to one of them: what the metrics rely on."""
     if not len(requests) or (np.diff(requests) <= 0).any() or not np.isin(tokens, requests).all():
         raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
 
 
-def _token_batches(spool: Path, run: RunInfo, rows: list[dict[str, Any]], step: Step) -> Iterator[dict[str, list[Any]]]:
-    """Columns of token rows in groups; fills `rows` with the request rows on the way."""
-    columns = _no_rows()
+def _groups(spool: Path, run: RunInfo) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[Any]]]]:
+    """Request rows and the columns of their tokens, in groups that memory can hold."""
+    rows, columns = _empty_group()
     for raw in read_spool(spool):
         answer = decode(raw)
         rows.append(_request_row(raw, answer, run))
@@ -116,15 +120,14 @@ def _token_batches(spool: Path, run: RunInfo, rows: list[dict[str, Any]], step: 
         columns["kind"] += [delta.kind for delta in answer.deltas]
         columns["chars"] += [delta.chars for delta in answer.deltas]
         columns["running_tokens"] += [delta.tokens for delta in answer.deltas]
-        step.advance()
-        if len(columns["t_ns"]) >= TOKEN_ROWS_PER_GROUP:
-            yield columns
-            columns = _no_rows()
-    yield columns
+        if len(rows) + len(columns["t_ns"]) >= ROWS_PER_GROUP:
+            yield rows, columns
+            rows, columns = _empty_group()
+    yield rows, columns
 
 
-def _no_rows() -> dict[str, list[Any]]:
-    return {name: [] for name in TOKEN_SCHEMA.names}
+def _empty_group() -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
+    return [], {name: [] for name in TOKEN_SCHEMA.names}
 
 
 def _request_row(raw: RawExchange, answer: Answer, run: RunInfo) -> dict[str, Any]:

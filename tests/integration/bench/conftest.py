@@ -66,7 +66,7 @@ RunLoad = Callable[..., Result]
 def run_load(tmp_path: Path) -> RunLoad:
     """Run a small workload: closed loop with 4 streams, or what is given."""
 
-    def run(mock: Mock, *, api_key: str | None = None, seed: int | None = None, **fields: Any) -> Result:
+    def run(mock: Mock, *, seed: int | None = None, ca_file: Path | None = None, **fields: Any) -> Result:
         document: dict[str, Any] = {
             "name": "small",
             "model": "mock",
@@ -77,7 +77,7 @@ def run_load(tmp_path: Path) -> RunLoad:
         }
         out = tmp_path / "run"
         workload = Workload.model_validate({**document, **fields})
-        summary = run_workload(workload, url=mock.url, api_key=api_key, out=out, seed=seed, reporter=Reporter(StringIO()))
+        summary = run_workload(workload, url=mock.url, out=out, seed=seed, ca_file=ca_file, reporter=Reporter(StringIO()))
         return Result(summary=summary, samples=read_samples(out / REQUESTS, out / TOKENS), out=out)
 
     return run

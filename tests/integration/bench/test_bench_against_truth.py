@@ -4,14 +4,20 @@ Another load on the machine delays server and client alike: times are held again
 """
 
 import json
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 import yaml
 from conftest import RunLoad, StartMock  # type: ignore[import-not-found]
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from bench import load_workload
+from bench import BenchError, load_workload
 from bench.metrics import summarize
 
 pytestmark = pytest.mark.slow
@@ -143,6 +149,41 @@ def test_connections_are_kept_and_used_again(start_mock: StartMock, run_load: Ru
     lag_ms = pc.divide(pc.subtract(rows["sent_ns"], rows["intended_ns"]), 1e6)
     assert pc.quantile(lag_ms, 0.5)[0].as_py() < 5
     assert result.summary.requests.ok == 40
+
+
+def test_https_works_with_an_authority_of_ones_own_and_is_refused_without(start_mock: StartMock, run_load: RunLoad, tmp_path: Path) -> None:
+    certificate, authority = tmp_path / "server.pem", tmp_path / "ca.pem"
+    key, signed = self_signed("127.0.0.1")
+    certificate.write_bytes(signed + key)
+    authority.write_bytes(signed)
+    mock = start_mock("--tls-cert", str(certificate), "--ttft-ms", "30")
+    summary = run_load(mock, ca_file=authority).summary
+    assert summary.requests.ok == 8
+    assert summary.metrics.ttft_ms.min is not None
+    assert summary.metrics.ttft_ms.min >= 30
+    with pytest.raises(BenchError, match="certificate not trusted"):
+        run_load(mock)
+
+
+def self_signed(address: str) -> tuple[bytes, bytes]:
+    """A key and a certificate for one IP address, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mock")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return private, certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def test_the_smallest_workload_file_runs(start_mock: StartMock, run_load: RunLoad, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from bench.workload import Poisson, Stop, Warmup
 
 
 def schedule(*, rate: float = 100.0, seed: int = 1, warmup: int = 0, requests: int | None = None, duration_s: float | None = None) -> list[int]:
-    return poisson_schedule(Poisson(kind="poisson", rate=rate), warmup=warmup, stop=Stop(requests=requests, duration_s=duration_s), seed=seed)
+    stop = Stop(requests=requests, duration_s=duration_s)
+    return list(poisson_schedule(Poisson(kind="poisson", rate=rate), warmup=warmup, stop=stop, seed=seed))
 
 
 def test_one_seed_gives_one_schedule_and_another_seed_another() -> None:
