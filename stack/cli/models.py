@@ -27,12 +27,11 @@ def list_models(as_json: JsonOption = False) -> None:
             model.publisher.country,
             model.licence.spdx or "own terms",
             f"{model.parameters.total / 1e6:.0f} M",
-            model.architecture.context_tokens,
             "yes" if model_dir(model.name).is_dir() else "no",
         )
         for model in catalog
     ]
-    print_table(("model", "publisher", "country", "licence", "parameters", "context", "pulled"), rows)
+    print_table(("model", "publisher", "country", "licence", "size", "here"), rows)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
     from stack.serving.session import Session
@@ -17,8 +17,10 @@ POLL_S = 0.5
 def serve(
     *,
     model: Annotated[str, typer.Option("--model", help="Name of a model in the catalog.")] = "smollm2-135m-instruct",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port of the gateway on 127.0.0.1.")] = 8000,
-    engine_port: Annotated[int | None, typer.Option("--engine-port", min=1, max=65535, help="Port of the engine on 127.0.0.1; a free one by default.")] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1 that clients connect to.")] = 8000,
+    engine_port: Annotated[
+        int | None, typer.Option("--engine-port", min=1, max=65535, help="Port of the engine behind the gateway; a free one by default.")
+    ] = None,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Folder for logs, configuration and keys; in the cache by default.")] = None,
     gateway: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Put Envoy in front, or serve the bare engine on --port.")] = True,
     policy: Annotated[Path | None, typer.Option("--policy", help="YAML file that says what may pass the gateway; a strict one ships.")] = None,
@@ -36,16 +38,25 @@ def serve(
 
     reporter = Reporter()
     rules = load_policy(policy)
-    ports = {"port": port, "engine_port": engine_port} if gateway else {"engine_port": port}
-    with serve_session(model, run_dir=run_dir, gateway=gateway, policy=rules, max_model_len=max_model_len, reporter=reporter, **ports) as session:
+    with serve_session(
+        model,
+        run_dir=run_dir,
+        port=port,
+        engine_port=engine_port,
+        gateway=gateway,
+        policy=rules,
+        max_model_len=max_model_len,
+        reporter=reporter,
+    ) as session:
         if evidence is not None:
             _write_evidence(session, evidence)
         if as_json:
             print_json(session.public(), indent=None)
         else:
-            rows = [*session.public().items(), ("logs", session.run_dir), ("ready after", f"{session.ready_s:.1f} s")]
-            print_table(("", ""), rows, title="Serving")
-            typer.echo(_curl(session.gateway_url, session.model, session.api_key_file))
+            # Plain lines: a table would break the paths that are there to be copied.
+            for name, value in {**session.public(), "logs": str(session.run_dir), "ready_after": f"{session.ready_s:.1f} s"}.items():
+                typer.echo(f"{name:<13} {value}")
+            typer.echo("\n" + _curl(session.gateway_url, session.model, session.api_key_file))
         try:
             while True:
                 session.check()

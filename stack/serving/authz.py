@@ -41,31 +41,21 @@ class Call:
     body: bytes
 
 
-class Refusal(Exception):  # noqa: N818  # an answer, not a fault
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
 def judge(call: Call, policy: GatewayPolicy, ring: KeyRing) -> str:
-    """The tenant whose request may pass; Refusal with status and reason otherwise."""
+    """The tenant whose request may pass; RefusedError with status and reason otherwise."""
     # Envoy matched the same list before; a second look costs nothing and holds when its routes are changed.
     route = next((route for route in policy.routes if (route.method, route.path) == (call.method, call.path)), None)
     if route is None:
-        raise Refusal(404, "no such route")
+        raise RefusedError("no such route", status=404)
     tenant = _tenant(call.authorization, ring)
     if tenant is None:
-        raise Refusal(401, "missing or wrong API key")
+        raise RefusedError("missing or wrong API key", status=401)
     if call.query:
-        raise Refusal(400, "a query string is not accepted")
-    if route.body is None:
-        if call.body:
-            raise Refusal(400, f"{call.method} {call.path} takes no body")
-        return tenant
-    try:
+        raise RefusedError("a query string is not accepted")
+    if route.body is not None:
         check_body(route.body, call.body, policy.requests)
-    except RefusedError as refused:
-        raise Refusal(400, str(refused)) from None
+    elif call.body:
+        raise RefusedError(f"{call.method} {call.path} takes no body")
     return tenant
 
 
@@ -86,9 +76,9 @@ def build_app(policy: GatewayPolicy, ring: KeyRing, engine_key: str) -> Starlett
         call = Call(request.method, path, request.scope["query_string"], authorization, await request.body())
         try:
             tenant = judge(call, policy, ring)
-        except Refusal as refusal:
-            headers = {"www-authenticate": "Bearer"} if refusal.status == 401 else None
-            return PlainTextResponse(str(refusal), refusal.status, headers)
+        except RefusedError as refused:
+            headers = {"www-authenticate": "Bearer"} if refused.status == 401 else None
+            return PlainTextResponse(str(refused), refused.status, headers)
         return Response(status_code=200, headers={"authorization": f"Bearer {engine_key}", TENANT_HEADER: tenant})
 
     return Starlette(routes=[Route("/{path:path}", decide, methods=["GET", "POST"])])

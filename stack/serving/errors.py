@@ -9,3 +9,9 @@ class ServingError(StackproofError):
 
 class ModelChangedError(ServingError, CheckFailedError):
     """A pulled model that is not what was pulled; the message names the file."""
+
+
+class PartEndedError(ServingError):
+    """A part of a served model ended by itself while it was needed."""
+
+    exit_status = 1

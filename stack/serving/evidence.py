@@ -27,7 +27,7 @@ def model_evidence(model: CatalogModel, manifest: Manifest) -> tuple[RecordDraft
     """What a model is by its publisher's word, and what its files on this machine are by their hashes."""
     facts = [
         _published("model.publisher", model.publisher.name, model),
-        Figure(name="model.publisher_country", value=model.publisher.country, kind=FigureClass.PUBLISHED, source=model.publisher.country_source),
+        _published("model.publisher_country", model.publisher.country, model, source=model.publisher.country_source),
         _published("model.licence", model.licence.spdx, model),
         _published("model.parameters.total", model.parameters.total, model),
         _published("model.parameters.active", model.parameters.active, model),
@@ -109,9 +109,9 @@ def _kv_tokens(log: Path) -> Figure:
     return Figure(name="serving.kv_tokens", value=int(found[-1].replace(",", "")), kind=FigureClass.MEASURED, note="as the engine reports it")
 
 
-def _published(name: str, value: str | int | None, model: CatalogModel) -> Figure:
-    note = "" if value is not None else "not stated by the publisher"
-    return Figure(name=name, value=value, kind=FigureClass.PUBLISHED, source=f"{model.source.file} (GGUF header)", note=note)
+def _published(name: str, value: str | int | None, model: CatalogModel, *, source: str = "") -> Figure:
+    note = "" if value is not None else "nothing found that states it"
+    return Figure(name=name, value=value, kind=FigureClass.PUBLISHED, source=source or f"{model.source.file} (GGUF header)", note=note)
 
 
 def _measured(name: str, value: float, unit: str, note: str) -> Figure:

@@ -25,8 +25,12 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Text = Annotated[str, Field(min_length=1)]
 
 
-class RefusedError(ValueError):
-    """A body the policy does not allow; the message names the field."""
+class RefusedError(Exception):
+    """A request the policy does not allow: what the client is told, and the HTTP status."""
+
+    def __init__(self, reason: str, *, status: int = 400) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class Body(BaseModel):

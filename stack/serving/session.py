@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.hardware_profiles import collect_inventory
-from stack.runtime.errors import StackproofError
 from stack.runtime.files import write_atomic
 from stack.runtime.net import LOOPBACK, free_port, require_free
 from stack.runtime.places import cache_dir
@@ -18,6 +17,7 @@ from stack.runtime.progress import Reporter
 from stack.serving.chat import read_key
 from stack.serving.endpoint import Endpoint
 from stack.serving.envoy_process import start_envoy, start_policy_service
+from stack.serving.errors import PartEndedError
 from stack.serving.gateway import Addresses
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.models import CI_MODEL, CatalogModel, find_model
@@ -29,12 +29,6 @@ from stack.serving.weights import Manifest, model_dir, pull_model, verify_model
 LOGS = ("engine.log", "policy.log", "gateway.log", "access.log")
 TENANT = "local"
 """Whose requests carry the session's own key."""
-
-
-class Stopped(StackproofError):  # noqa: N818  # names what happened
-    """A part of a served model ended by itself."""
-
-    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -49,11 +43,11 @@ class Session(Endpoint):
     children: tuple[Child, ...]
 
     def check(self) -> None:
-        """Stopped, in one line, when a part has ended."""
+        """PartEndedError, in one line, when a part has ended by itself."""
         for child in self.children:
             if child.exit_status is not None:
                 words = explain_death(child) if child.name == "engine" else None
-                raise Stopped(words or f"{child.name} ended with status {child.exit_status}: {child.last_words()} (log: {child.log})")
+                raise PartEndedError(words or f"{child.name} ended with status {child.exit_status}: {child.last_words()} (log: {child.log})")
 
     def memory_bytes(self) -> dict[str, int]:
         """Proportional set size of each part's process tree."""
@@ -72,7 +66,7 @@ def serve_session(
     max_model_len: int | None = None,
     reporter: Reporter | None = None,
 ) -> Iterator[Session]:
-    """Serve a catalog model until the block ends; free ports where none is named.
+    """Serve a catalog model until the block ends; free ports where none is named. Without a gateway the engine itself takes `port`.
 
     Logs, rendered configuration and fresh 0600 keys lie in `run_dir` (default: in the cache, one per port); the keys
     are removed at the end. StackproofError in one line when a port is taken, memory is short or a part does not start.
@@ -85,8 +79,9 @@ def serve_session(
     pull_model(chosen, say)
     manifest = verify_model(chosen)
     started_ns = time.monotonic_ns()
-    ports = _Ports(gateway=port or free_port(), engine=engine_port or free_port())
-    folder = run_dir or cache_dir() / "sessions" / str(ports.gateway if gateway else ports.engine)
+    public_port = port or free_port()
+    ports = _Ports(gateway=public_port, engine=engine_port or free_port()) if gateway else _Ports(gateway=public_port, engine=public_port)
+    folder = run_dir or cache_dir() / "sessions" / str(public_port)
     with ExitStack() as stack:
         files = _RunFiles.prepare(folder.resolve(), stack)
         write_atomic(files.root / "plan.json", plan.model_dump_json(indent=2) + "\n")

@@ -3,9 +3,10 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from stack.serving.authz import Call, Refusal, build_app, judge
+from stack.serving.authz import Call, build_app, judge
 from stack.serving.keys import ApiKey, KeyRing, hash_key
 from stack.serving.policy import load_policy
+from stack.serving.requests import RefusedError
 
 KEY, ENGINE_KEY = "sp-client", "sp-engine"
 POLICY = load_policy()
@@ -18,8 +19,8 @@ def verdict(**changes: object) -> int:
     fields = {**CHAT.__dict__, **changes}
     try:
         judge(Call(**fields), POLICY, RING)
-    except Refusal as refusal:
-        return refusal.status
+    except RefusedError as refused:
+        return refused.status
     return 200
 
 
