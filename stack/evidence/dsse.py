@@ -29,6 +29,11 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
+def as_subjects(digests: dict[str, str]) -> list[dict[str, Any]]:
+    """SHA-256 digests by name in the form and order of a statement."""
+    return [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(digests.items())]
+
+
 @dataclass(frozen=True)
 class Envelope:
     """A signed payload with one Ed25519 signature."""
@@ -42,7 +47,7 @@ class Envelope:
         """Sign an in-toto Statement; `subjects` maps names to SHA-256 digests."""
         statement = {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(subjects.items())],
+            "subject": as_subjects(subjects),
             "predicateType": predicate_type,
             "predicate": predicate,
         }
@@ -79,7 +84,10 @@ class Envelope:
         """The verified statement; EvidenceError naming `name` when the signature does not hold."""
         if self.key_id != key.key_id or not key.verifies(self.signature, pae(PAYLOAD_TYPE, self.payload)):
             raise EvidenceError(f"{name}: signature does not verify with key {key.key_id}")
-        statement = json.loads(self.payload)
+        try:
+            statement = json.loads(self.payload)
+        except (ValueError, RecursionError):
+            statement = None
         if not isinstance(statement, dict) or statement.get("_type") != STATEMENT_TYPE:
             raise EvidenceError(f"{name}: payload is not an in-toto Statement v1")
         return statement

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -26,7 +26,7 @@ class PublicKey:
         """Parse SubjectPublicKeyInfo PEM exactly as `to_pem` writes it; EvidenceError naming `name` otherwise."""
         try:
             key = serialization.load_pem_public_key(data)
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise EvidenceError(f"{name}: not a PEM public key") from None
         if not isinstance(key, Ed25519PublicKey):
             raise EvidenceError(f"{name}: not an Ed25519 key")
@@ -83,7 +83,7 @@ def load_or_create_key(path: Path | None = None) -> SigningKey:
         raise StackproofError(f"signing key {place} can be read by others: run chmod 600 on it")
     try:
         loaded = serialization.load_pem_private_key(place.read_bytes(), password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise StackproofError(f"signing key {place} is not an unencrypted PEM private key: move it away to make a new one") from None
     if not isinstance(loaded, Ed25519PrivateKey):
         raise StackproofError(f"signing key {place} is not an Ed25519 key: move it away to make a new one")

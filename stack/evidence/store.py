@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from stack.evidence import provenance
-from stack.evidence.dsse import Envelope, canonical_json
+from stack.evidence.dsse import Envelope, as_subjects, canonical_json
 from stack.evidence.errors import EvidenceError
 from stack.evidence.keys import PublicKey, SigningKey, load_or_create_key
 from stack.evidence.record import Artifact, Record, RecordDraft, now
@@ -71,12 +71,8 @@ class EvidenceStore:
             host=provenance.host(),
             artifacts=tuple(self._keep(source) for source in artifacts),
         )
-        predicate = record.model_dump(mode="json")
-        # Digests by path, and the record itself by its own canonical form: a statement needs a subject.
-        subjects = {artifact.path: artifact.sha256 for artifact in record.artifacts}
-        subjects["record"] = hashlib.sha256(canonical_json(predicate)).hexdigest()
         path = self.root / "records" / f"{record.kind}-{record.id}{SUFFIX}"
-        write_atomic(path, Envelope.seal(subjects, PREDICATE_TYPE, predicate, key).to_bytes())
+        write_atomic(path, Envelope.seal(_subjects(record), PREDICATE_TYPE, record.model_dump(mode="json"), key).to_bytes())
         return StoredRecord(record, path, self.root)
 
     def read(self) -> list[StoredRecord]:
@@ -106,9 +102,11 @@ class EvidenceStore:
         name = str(path.relative_to(self.root))
         statement = Envelope.from_bytes(path.read_bytes(), name=name).open(key, name=name)
         try:
-            record = Record.model_validate(statement["predicate"])
+            record = Record.model_validate(statement.get("predicate"))
         except ValidationError as error:
             raise EvidenceError(describe_validation(error, source=name)) from None
+        if statement.get("subject") != as_subjects(_subjects(record)):
+            raise EvidenceError(f"{name}: the statement's subjects are not the record and its artifacts")
         if path.name != f"{record.kind}-{record.id}{SUFFIX}":
             raise EvidenceError(f"{name}: file name does not match the record's content address {record.kind}-{record.id}")
         return StoredRecord(record, path, self.root)
@@ -134,3 +132,9 @@ class EvidenceStore:
                 with atomic_path(place) as temporary:
                     shutil.copyfile(content, temporary)
         return artifact
+
+
+def _subjects(record: Record) -> dict[str, str]:
+    """Artifacts by path, and the record itself by its own canonical form: a statement needs a subject."""
+    digests = {artifact.path: artifact.sha256 for artifact in record.artifacts}
+    return digests | {"record": hashlib.sha256(canonical_json(record.model_dump(mode="json"))).hexdigest()}

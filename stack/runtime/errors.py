@@ -2,6 +2,9 @@
 
 from pydantic import ValidationError
 
+LONGEST_VALUE = 80
+"""Characters of a wrong value that a message repeats."""
+
 
 class StackproofError(Exception):
     """Bad usage, input or environment: the message names what is wrong and the mend.
@@ -25,6 +28,11 @@ def describe_validation(error: ValidationError, *, source: str) -> str:
     first = faults[0]
     field = ".".join(str(part) for part in first["loc"]) or "(document)"
     value = first.get("input")
-    got = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
+    got = f", got {_short(value)}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return f"{source}: field `{field}`: {first['msg'].removeprefix('Value error, ')}{got}{more}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

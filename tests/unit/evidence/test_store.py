@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stack.evidence import ArtifactSource, EvidenceError, EvidenceStore, RecordDraft, SigningKey
+from stack.evidence import ArtifactSource, Envelope, EvidenceError, EvidenceStore, RecordDraft, SigningKey
+from stack.evidence.dsse import PAYLOAD_TYPE, pae
 
 
 def test_records_come_back_as_they_were_written(store: EvidenceStore) -> None:
@@ -89,3 +90,19 @@ def test_the_same_artifact_is_kept_once(store: EvidenceStore) -> None:
     again = ArtifactSource(name="samples.csv", content=b"1,2\n3,4\n", role="samples")
     store.write(RecordDraft(kind="bench", title="B run"), [again])
     assert len(list((store.root / "artifacts").rglob("samples.csv"))) == 1
+
+
+def test_subjects_that_are_not_the_artifacts_are_refused_even_when_signed(store: EvidenceStore, key: SigningKey) -> None:
+    stored = next(each for each in store.read() if each.record.kind == "bench")
+    forged = Envelope.seal({"record": "0" * 64}, "urn:stackproof:evidence:v1", stored.record.model_dump(mode="json"), key)
+    stored.path.write_bytes(forged.to_bytes())
+    with pytest.raises(EvidenceError, match="subjects are not the record and its artifacts"):
+        store.read()
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"nothing", b"[" * 100_000])
+def test_a_signed_payload_that_is_no_statement_is_one_line(store: EvidenceStore, key: SigningKey, payload: bytes) -> None:
+    signed = Envelope(payload=payload, key_id=key.public.key_id, signature=key.sign(pae(PAYLOAD_TYPE, payload)))
+    (store.root / "records" / "x-0.dsse.json").write_bytes(signed.to_bytes())
+    with pytest.raises(EvidenceError, match=r"x-0\.dsse\.json: payload is not an in-toto Statement v1"):
+        store.read()
