@@ -18,7 +18,7 @@ from bench.client import Client, describe_connect_error
 from bench.endpoint import Endpoint
 from bench.errors import BenchError
 from bench.exchange import Exchange, Outcome
-from bench.prompts import request_body
+from bench.prompts import RequestBodies
 from bench.statistics import mean, percentile
 from bench.summary import ClientHealth, State
 from bench.timer import Timer
@@ -243,8 +243,9 @@ class LoadRun:
 
 
 def _payloads(workload: Workload, endpoint: Endpoint, *, seed: int, run_id: str) -> Iterator[bytes]:
+    bodies = RequestBodies(workload, seed=seed)
     for index in count():
-        yield endpoint.request(request_body(workload, index=index, seed=seed), request_id=f"{run_id}-{index}")
+        yield endpoint.request(bodies(index), request_id=f"{run_id}-{index}")
 
 
 def peak_rss_mb() -> float:

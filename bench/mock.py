@@ -75,7 +75,8 @@ class MockServer:
     def begin(self, answer: Answer) -> None:
         """Queue the first chunk of an answer."""
         self._queue_next(answer, answer.received_ns + round(self.config.ttft_ms * 1e6))
-        self._timer.arm(self._queue[0][0])
+        if self._queue[0][2] is answer:
+            self._timer.arm(answer.due_ns)
 
     def _queue_next(self, answer: Answer, due_ns: int) -> None:
         answer.due_ns = due_ns

@@ -6,25 +6,39 @@ from typing import Any
 from bench.seeds import derive
 from bench.workload import TextPrompt, Workload
 
+_OPENING = b'{"messages": [{"role": "user", "content": "'
 
-def request_body(workload: Workload, *, index: int, seed: int) -> bytes:
-    """A streaming chat completion that asks for the usage block.
+
+class RequestBodies:
+    """Streaming chat completions that ask for the usage block.
 
     The salt opens the prompt: a prefix cache matches from the start, so one differing word there leaves it nothing to reuse
     beyond the chat template. It follows from the seed, so a seed used twice on one warm server is answered from its cache.
     """
-    prompts = workload.prompts
-    text = prompts.text if isinstance(prompts, TextPrompt) else prompts.texts[derive(seed, "prompts", index) % len(prompts.texts)]
-    if prompts.salt:
-        text = f"[{derive(seed, 'salt', index):016x}] {text}"
+
+    def __init__(self, workload: Workload, *, seed: int) -> None:
+        prompts = workload.prompts
+        texts = (prompts.text,) if isinstance(prompts, TextPrompt) else prompts.texts
+        # Everything after the salt is encoded once: a load generator builds thousands of these a second.
+        self._endings = [_body(workload, text).removeprefix(_OPENING) for text in texts]
+        self._salt = prompts.salt
+        self._seed = seed
+
+    def __call__(self, index: int) -> bytes:
+        count = len(self._endings)
+        ending = self._endings[derive(self._seed, "prompts", index) % count if count > 1 else 0]
+        return b"%b[%016x] %b" % (_OPENING, derive(self._seed, "salt", index), ending) if self._salt else _OPENING + ending
+
+
+def _body(workload: Workload, text: str) -> bytes:
     body: dict[str, Any] = {
-        "model": workload.model,
         "messages": [{"role": "user", "content": text}],
-        "max_tokens": prompts.max_tokens,
+        "model": workload.model,
+        "max_tokens": workload.prompts.max_tokens,
         "temperature": workload.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    if prompts.ignore_eos:
+    if workload.prompts.ignore_eos:
         body["ignore_eos"] = True
-    return json.dumps(body, ensure_ascii=False).encode()
+    return json.dumps(body).encode()

@@ -1,13 +1,12 @@
 """What the load generator costs and how true its times are, beside a plain aiohttp client in the same minutes.
 
-    taskset is not needed: the script pins itself. Run it on a machine with two free cores:
     .venv/bin/python benchmarks/client_cost.py [--quick]
 
-The reference server (`python -m bench.mock`) has core 1, each client core 0, one after the other. Truth is the server's log:
-when it had read a request and when it wrote the first chunk. "late" is how long after that the client saw the first chunk; "TTFT +" is what
-it told beyond the server's own time, which also holds the requests' wait to be read by a busy server. CPU is user + system of the client between its first request and
-its last answer. The aiohttp client does what such clients usually do: a task for each request, `iter_any`, a stamp and a JSON
-parse for each event.
+It needs two cores that nothing else uses: the reference server (`python -m bench.mock`) has core 1, each client core 0, one after
+the other. Truth is the server's log: when it had read a request and when it wrote the first chunk. "late" is how long after that
+the client saw the first chunk; "TTFT +" is what it told beyond the server's own time, which also holds the requests' wait to be
+read by a busy server. CPU is user + system of the client between its first request and its last answer. The aiohttp client does
+what such clients usually do: a task for each request, `iter_any`, a stamp and a JSON parse for each event.
 """
 
 import argparse
@@ -89,7 +88,8 @@ def main() -> None:
     describe_machine()
     os.sched_setaffinity(0, {CLIENT_CORE})
     print(
-        f"{'load':24} {'client':10} {'us CPU/token':>12} {'ms CPU/req':>11} {'late, ms':>9} {'p99':>7} {'TTFT +, ms':>11} {'p99':>7} {'TPOT p50':>10} {'tok/s':>7}  verdict"
+        f"{'load':24} {'client':10} {'us CPU/token':>12} {'ms CPU/req':>11} {'late, ms':>9} {'p99':>7} {'TTFT +, ms':>11} {'p99':>7}"
+        f" {'TPOT p50':>10} {'tok/s':>7}  verdict"
     )
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(cases):

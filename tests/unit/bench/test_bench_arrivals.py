@@ -1,15 +1,17 @@
 """Schedules and prompts follow from the seed alone."""
 
 import itertools
+import json
 import math
+from typing import Any
 
 import bench_kit
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.arrivals import poisson_schedule
-from bench.prompts import request_body
-from bench.workload import Poisson, Stop, Warmup
+from bench.prompts import RequestBodies
+from bench.workload import Poisson, Stop
 
 
 def schedule(*, rate: float = 100.0, seed: int = 1, warmup: int = 0, requests: int | None = None, duration_s: float | None = None) -> list[int]:
@@ -61,15 +63,30 @@ def test_a_duration_counts_from_the_last_warm_up_arrival(seed: int, warmup: int)
     assert times[: warmup + 1] == schedule(seed=seed, requests=warmup + 1)[: len(times)]
 
 
-def test_prompts_are_reproducible_differ_by_request_and_do_not_move_with_the_arrivals() -> None:
-    workload = bench_kit.workload(prompts={"kind": "texts", "texts": ["a", "b", "c"], "max_tokens": 4, "ignore_eos": True})
-    bodies = [request_body(workload, index=index, seed=3) for index in range(20)]
-    assert bodies == [request_body(workload.model_copy(update={"warmup": Warmup(requests=5)}), index=index, seed=3) for index in range(20)]
-    assert len(set(bodies)) == 20
-    assert b'"ignore_eos": true' in bodies[0]
-    assert bodies[0] != request_body(workload, index=0, seed=4)
+def bodies(*, seed: int, **prompts: Any) -> list[bytes]:
+    build = RequestBodies(bench_kit.workload(prompts={"max_tokens": 4, **prompts}), seed=seed)
+    return [build(index) for index in range(20)]
+
+
+def test_prompts_are_reproducible_and_each_begins_with_a_word_of_its_own() -> None:
+    texts = {"kind": "texts", "texts": ["a", "b", "c"]}
+    assert bodies(seed=3, **texts) == bodies(seed=3, **texts)
+    assert not set(bodies(seed=3, **texts)) & set(bodies(seed=4, **texts))
+    contents = [json.loads(body)["messages"][0]["content"] for body in bodies(seed=3, **texts)]
+    assert len({content.split()[0] for content in contents}) == 20
+    assert {content.split()[1] for content in contents} == {"a", "b", "c"}
+
+
+@given(st.text(min_size=1).filter(str.isprintable), st.booleans())
+def test_a_body_is_the_chat_request_it_should_be(text: str, salt: bool) -> None:
+    document = json.loads(bodies(seed=1, kind="text", text=text, salt=salt, ignore_eos=True)[0])
+    content = document["messages"][0]["content"]
+    assert content == text if not salt else content.endswith(f"] {text}")
+    del document["messages"]
+    assert document == {
+        "model": "mock", "max_tokens": 4, "temperature": 0.0, "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True
+    }  # fmt: skip
 
 
 def test_without_salt_the_same_text_is_the_same_request() -> None:
-    workload = bench_kit.workload(prompts={"kind": "text", "text": "hello", "max_tokens": 4, "salt": False})
-    assert request_body(workload, index=0, seed=1) == request_body(workload, index=9, seed=2)
+    assert len(set(bodies(seed=1, kind="text", text="hello", salt=False) + bodies(seed=2, kind="text", text="hello", salt=False))) == 1
