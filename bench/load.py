@@ -150,6 +150,7 @@ class LoadRun:
 
     def __init__(self, workload: Workload, endpoint: Endpoint, *, seed: int, run_id: str, keep: Callable[[Exchange], None]) -> None:
         self._workload = workload
+        self._url = endpoint.url
         self._keep = keep
         self._payloads = _payloads(workload, endpoint, seed=seed, run_id=run_id)
         self._ahead = deque(payload for payload, _ in zip(self._payloads, range(LOOK_AHEAD), strict=False))
@@ -200,9 +201,9 @@ class LoadRun:
         try:
             await asyncio.wait_for(self._client.open(arrivals.streams if isinstance(arrivals, Concurrency) else 1), timeout=CONNECT_TIMEOUT_S)
         except TimeoutError:
-            raise BenchError(f"--url: no connection within {CONNECT_TIMEOUT_S:g} s") from None
+            raise BenchError(f"--url {self._url}: no connection within {CONNECT_TIMEOUT_S:g} s") from None
         except OSError as error:
-            raise BenchError(f"--url: cannot connect: {describe_connect_error(error)}") from None
+            raise BenchError(f"--url {self._url}: cannot connect: {describe_connect_error(error)}") from None
 
     async def _wait(self, step: Step) -> None:
         while not self._finished.is_set():

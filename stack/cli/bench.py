@@ -32,7 +32,7 @@ def list_workloads(as_json: JsonOption = False) -> None:
 def run(
     workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="A YAML file, or the name of a ready one (`stackproof bench list`).")],
     *,
-    url: Annotated[str, typer.Option("--url", help="The endpoint: http[s]://HOST:PORT, with a base path if it has one.")],
+    url: Annotated[str, typer.Option("--url", help="The endpoint, as in http://127.0.0.1:8000 or https://HOST/BASE.")],
     api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")] = None,
     ca_file: Annotated[Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for https instead of the system's.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for, instead of the workload's.")] = None,
