@@ -16,6 +16,7 @@ from stack.runtime.errors import describe_validation
 from stack.serving.errors import ServingError
 
 DEFAULT_POLICY = "default.yaml"
+CHAT_PATH = "/v1/chat/completions"
 BodyKind = Literal["chat", "completions"]
 """Which closed schema a request body is held to."""
 
@@ -77,13 +78,15 @@ class GatewayPolicy(Frozen):
 
     @field_validator("routes")
     @classmethod
-    def _distinct(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    def _consistent(cls, routes: tuple[Route, ...]) -> tuple[Route, ...]:
         names = [f"{route.method} {route.path}" for route in routes]
         if len(names) != len(set(names)):
             raise ValueError(f"routes repeat: {sorted({name for name in names if names.count(name) > 1})}")
         for route in routes:
             if (route.method == "POST") != (route.body is not None):
                 raise ValueError(f"{route.method} {route.path}: a POST names its body schema (chat or completions), a GET has none")
+        if f"POST {CHAT_PATH}" not in names:
+            raise ValueError(f"POST {CHAT_PATH} is missing: the stack is ready when a chat completion came through the gateway")
         return routes
 
 

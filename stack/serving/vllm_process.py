@@ -15,6 +15,7 @@ from stack.runtime.process import Child, ChildError
 from stack.runtime.progress import Reporter
 from stack.serving.errors import ServingError
 from stack.serving.plan import EnginePlan
+from stack.serving.policy import CHAT_PATH
 
 # The `vllm` console script asks for the metadata of a distribution named vllm, which the CPU build is not.
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -81,7 +82,7 @@ def first_completion(url: str, *, key: str, model: str) -> None:
     """One real token; ServingError when the endpoint does not give it."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
     try:
-        answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}, timeout=COMPLETION_TIMEOUT_S, trust_env=False)
+        answer = httpx.post(f"{url}{CHAT_PATH}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=COMPLETION_TIMEOUT_S, trust_env=False)
     except httpx.TransportError as error:
         raise ServingError(f"{url} did not complete a first prompt: {error or type(error).__name__}") from None
     if answer.status_code != httpx.codes.OK:

@@ -56,6 +56,7 @@ class EchoGateway:
     reached: list[dict[str, str]]
     policy_service: Child
     access_log: Path
+    admin: Path
 
 
 @contextmanager
@@ -105,4 +106,4 @@ def start_echo_gateway(folder: Path) -> Iterator[EchoGateway]:
             access_log=str(folder / "access.log"),
         )
         stack.callback(start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
-        yield EchoGateway(f"http://127.0.0.1:{port}", key, reached, service, folder / "access.log")
+        yield EchoGateway(f"http://127.0.0.1:{port}", key, reached, service, folder / "access.log", private / "admin.sock")

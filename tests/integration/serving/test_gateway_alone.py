@@ -71,6 +71,18 @@ def test_a_client_that_sends_too_slowly_is_cut_off(echo_gateway: EchoGateway) ->
     assert not echo_gateway.reached
 
 
+def test_the_admin_interface_tells_readiness_and_counters_and_takes_no_orders(echo_gateway: EchoGateway) -> None:
+    assert echo_gateway.admin.stat().st_mode & 0o077 == 0
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(echo_gateway.admin)), base_url="http://admin") as admin:
+        assert admin.get("/ready").status_code == 200
+        assert "envoy_http_downstream_rq_total" in admin.get("/stats/prometheus").text
+        for path in ("/config_dump", "/certs", "/clusters", "/logging", "/", "/runtime"):
+            assert admin.get(path).status_code == 403, path
+        for path in ("/quitquitquit", "/drain_listeners", "/healthcheck/fail", "/reset_counters"):
+            assert admin.post(path).status_code == 403, path
+    assert post(echo_gateway).status_code == 200
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -29,6 +29,7 @@ def test_the_shipped_policy_allows_the_text_api_and_nothing_else() -> None:
         (changed(routes=[{"method": "DELETE", "path": "/v1/x"}]), "field `routes.0.method`"),
         (changed(routes=[{"method": "GET", "path": "/a"}] * 2), "field `routes`: routes repeat"),
         (changed(routes=[]), "field `routes`"),
+        (changed(routes=[{"method": "GET", "path": "/a"}]), "field `routes`: POST /v1/chat/completions is missing"),
         (changed(limits={**DEFAULT["limits"], "body_bytes": -1}), "field `limits.body_bytes`: .* got -1"),
         (changed(timeouts={**DEFAULT["timeouts"], "idle_s": 0}), "field `timeouts.idle_s`"),
         (changed(requests={**DEFAULT["requests"], "choices": 5}), "field `requests.choices`"),
