@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 from stack.runtime.errors import describe_validation
-from stack.security.report import AuditReport, Status
+from stack.security.report import AuditReport, ControlResult, Status
 
 KIND = "audit"
 ARTIFACT = "checks.json"
@@ -33,8 +33,21 @@ def recompute(stored: StoredRecord) -> list[Figure]:
 
 
 def figures(report: AuditReport) -> list[Figure]:
-    """How many controls there are, and how many of each status: overall, and passed by target."""
+    """How many controls there are and how many of each status, overall and passed by target; then each control's own status."""
     counts = {"audit.controls": len(report.results)}
     counts |= {f"audit.{status}": count for status, count in report.counts.items()}
     counts |= {f"audit.{target}.pass": sum(result.target is target for result in report.with_status(Status.PASS)) for target in report.targets}
-    return [Figure(name=name, value=value, kind=FigureClass.COMPUTED, derived_from=(ARTIFACT,)) for name, value in counts.items()]
+    counted = [Figure(name=name, value=value, kind=FigureClass.COMPUTED, derived_from=(ARTIFACT,)) for name, value in counts.items()]
+    return counted + [_of_control(result) for result in report.results]
+
+
+def _of_control(result: ControlResult) -> Figure:
+    """`audit.control.sp_gw_01` is `pass`, `fail` or `not_applicable`; a control that was not checked is an unknown figure."""
+    unknown = result.status is Status.UNKNOWN
+    return Figure(
+        name=f"audit.control.{result.control.lower().replace('-', '_')}",
+        value=None if unknown else result.status.value,
+        kind=FigureClass.MEASURED,
+        derived_from=(ARTIFACT,),
+        note=f"{result.title}: {result.detail}" if unknown else result.title,
+    )

@@ -14,9 +14,10 @@ import pytest
 from stack.runtime.files import sha256_file
 from stack.security import AuditContext
 from stack.serving import load_policy
-from stack.serving.authz import Call, Refusal, judge
+from stack.serving.authz import Call, judge
 from stack.serving.keys import ApiKey, KeyRing, hash_key, new_key, write_keys
 from stack.serving.models import CI_MODEL, Parameters, find_model
+from stack.serving.requests import RefusedError
 from stack.serving.weights import MANIFEST, Manifest, ModelFile, model_dir
 
 WEIGHTS = 6
@@ -97,7 +98,7 @@ class Gateway(BaseHTTPRequestHandler):
             return self._answer(200, {})
         try:
             judge(Call(self.command, path, query.encode(), self._authorization(), body), self.policy, self.ring)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             forgiven = (self.fault == "fields" and b"chat_template" in body) or (self.fault == "no key" and refusal.status == 401)
             if not forgiven:
                 where = " (vllm/entrypoints/openai/api_server.py)" if self.fault == "leak" else ""
