@@ -38,8 +38,8 @@ def run_in_core(code: str) -> str:
     return done.stdout
 
 
-def test_the_engine_and_the_gateway_are_outside_the_core_install() -> None:
-    assert {"torch", "vllm", "ray", "httpx", "starlette"} <= set(outside_core())
+def test_engine_gateway_and_ray_are_outside_the_core_install() -> None:
+    assert {"torch", "transformers", "vllm", "ray", "envoy"} <= set(outside_core())
 
 
 def test_building_and_verifying_need_the_core_install_only() -> None:
