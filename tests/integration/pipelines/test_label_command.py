@@ -1,0 +1,95 @@
+"""`stackproof label run` as a user meets it: killed, interrupted, started again, asked about a real model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from chat_server import KEY, ChatServer
+from labeling_notes import TEXTS
+
+from stack.evidence import EvidenceStore
+from stack.pipelines import LocalExecutor, find_endpoint, load_pipeline, recompute, run_pipeline
+from stack.serving.session import Session
+
+pytestmark = pytest.mark.slow
+
+WAIT_S = 60.0
+
+
+def start(notes: Path, out: Path, url: str, *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "stack.cli.main", "label", "run", str(notes), "--url", url, "--api-key-file", str(notes.parent / "key"), "--out", str(out)]
+    return subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(what: str, holds: object) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def committed(out: Path) -> list[int]:
+    path = out / "manifest.jsonl"
+    return [json.loads(line)["shard"] for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")] if path.exists() else []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_cut_short_leaves_no_process_and_goes_on_with_the_same_bytes(notes: Path, tmp_path: Path, number: signal.Signals) -> None:
+    out, pipeline = tmp_path / "out", load_pipeline(str(notes))
+    with ChatServer(delay_s=0.1).running() as server:
+        process = start(notes, out, server.url)
+        until("two shards are committed", lambda: len(committed(out)) >= 2 or process.poll() is not None)
+        assert process.poll() is None
+        tree = psutil.Process(process.pid).children(recursive=True)
+        assert any("raylet" in each.name() for each in tree)
+        assert not [each.cmdline() for each in tree if KEY in " ".join(each.cmdline())]
+        os.kill(process.pid, number)
+        _, errors = process.communicate(timeout=WAIT_S)
+        if number == signal.SIGINT:
+            assert process.returncode == 130
+            assert errors.splitlines()[-1] == "stackproof: interrupted"
+        _, alive = psutil.wait_procs(tree, timeout=WAIT_S)
+        assert alive == []
+        paid = {TEXTS[6 * shard + place] for shard in committed(out) for place in range(6)}
+        before = dict(server.asked)
+        done = run_pipeline(pipeline, out, executor=LocalExecutor(), endpoint=find_endpoint(server.url, api_key_file=tmp_path / "key"))
+        assert {text: server.asked[text] for text in paid} == dict.fromkeys(paid, 1)
+        assert sum(server.asked.values()) == sum(before.values()) + done.labeled == sum(before.values()) + 60 - len(paid)
+        clean = run_pipeline(pipeline, tmp_path / "clean", executor=LocalExecutor(), endpoint=find_endpoint(server.url, api_key_file=tmp_path / "key"))
+    for name in ("labels.parquet", "card.json", "dropped.jsonl", "manifest.jsonl", *(f"shards/shard-{index:05d}.parquet" for index in range(10))):
+        assert (out / name).read_bytes() == (clean.out / name).read_bytes(), name
+    assert sorted(path.name for path in (out / "shards").iterdir()) == [f"shard-{index:05d}.parquet" for index in range(10)]
+
+
+def test_the_shipped_pipeline_labels_real_records_with_the_real_engine(served: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKPROOF_SIGNING_KEY", str(tmp_path / "signing.pem"))
+    command = [
+        sys.executable,
+        "-m",
+        "stack.cli.main",
+        "label",
+        "run",
+        "nusax-sentiment",
+        "--url",
+        served.gateway_url,
+        "--api-key-file",
+        str(served.api_key_file),
+    ]
+    options = ["--limit", "20", "--executor", "local", "--out", str(tmp_path / "out"), "--evidence", str(tmp_path / "evidence"), "--json"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    card = json.loads(done.stdout)["card"]
+    assert card["counts"]["labeled"] == 20
+    assert card["counts"]["failed_votes"] == {"keywords": 0, "llm": 0}
+    assert card["labelers"][1]["model"] == served.model
+    assert card["statistics"]["prompt_tokens"] > 20 * 20
+    assert 20 <= card["statistics"]["completion_tokens"] <= 20 * 4
+    assert card["statistics"]["against_gold"]["llm"]["overall"]["total"] == 20
+    (stored,) = EvidenceStore(tmp_path / "evidence").verify()
+    assert recompute(stored) == [figure for figure in stored.record.figures if figure.derived_from]

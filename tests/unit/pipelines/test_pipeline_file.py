@@ -1,0 +1,86 @@
+"""A pipeline file is right, or one line says what is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from labeling_kit import document, words_only
+
+from stack.pipelines import PipelineError, load_pipeline, plan_run, shipped
+from stack.pipelines.spec import Keywords, LabelStage, Read, labeler_digest
+
+
+def load(folder: Path, content: Any) -> Any:
+    path = folder / "notes.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return load_pipeline(str(path))
+
+
+def test_the_shipped_pipeline_reads_real_records_with_human_labels() -> None:
+    assert shipped() == ["nusax-sentiment"]
+    pipeline = load_pipeline("nusax-sentiment")
+    planned = plan_run(pipeline)
+    assert planned.records + sum(planned.dropped.values()) == 320
+    assert planned.requests == planned.records
+    assert all(source.licence == "CC-BY-SA-4.0" and "IndoNLP/nusax" in source.origin for source in pipeline.stage(Read).sources)
+
+
+def test_the_plan_of_a_limited_run_counts_what_would_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "notes.csv").write_text("text,gold\ngood,yes\nbad,no\nbad,no\n,no\n")
+    planned = plan_run(load(tmp_path, document()), limit=1)
+    assert (planned.records, planned.shards, planned.requests) == (1, 1, 1)
+    assert planned.dropped == {"duplicate": 1, "empty": 1}
+    assert planned.max_completion_tokens == 8
+    assert planned.prompt_tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (document(normalise={"unicod": "NFC"}), "field `stages.1.normalise.unicod`: Extra inputs are not permitted"),
+        (document(aggregate=None), "stage `aggregate` is missing: add one"),
+        (document(write=None, aggregate={}), "stage `write` is missing"),
+        (document(label=words_only(otherwise="maybe")), "labeler `words` uses the label 'maybe', which is not among `labels`: yes, no"),
+        (document(label={"labelers": [{"kind": "llm", "name": "m", "prompt": "no place"}]}), "must contain {text} where the record's text goes"),
+        (document(label={"labelers": [{"kind": "llm", "name": "Bad Name", "prompt": "{text}"}]}), "field `stages.3.label.labelers.0.llm.name`"),
+        (document(label={"labelers": [{"kind": "guess", "name": "g"}]}), "'keywords', 'llm'"),
+        (document(label={"labelers": words_only()["labelers"] * 2}), "each labeler needs a name of its own; 'words' repeats"),
+        ({**document(), "stages": document()["stages"][::-1]}, "stages must come once each and in this order: read, normalise"),
+        ("stages: [", "line 1: not valid YAML"),
+        ("just words", "notes.yaml: field `(document)`"),
+    ],
+)
+def test_a_fault_is_named_in_one_line(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        load(tmp_path, content)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipeline_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(PipelineError, match="neither a file nor one of the shipped pipelines: nusax-sentiment"):
+        load_pipeline("nusax")
+
+
+def test_a_lexicon_file_is_read_in_and_its_labels_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "lexicon.yaml").write_text('"yes": [good]\n"no": [bad]\n')
+    pipeline = load(tmp_path, document(label=words_only(lexicon="lexicon.yaml")))
+    labeler = pipeline.stage(LabelStage).labelers[0]
+    assert isinstance(labeler, Keywords)
+    assert labeler.lexicon == {"yes": ("good",), "no": ("bad",)}
+    (tmp_path / "lexicon.yaml").write_text("perhaps: [good]\n")
+    with pytest.raises(PipelineError, match="uses the label 'perhaps'"):
+        load(tmp_path, document(label=words_only(lexicon="lexicon.yaml")))
+    (tmp_path / "lexicon.yaml").write_text('"yes": good\n')
+    with pytest.raises(PipelineError, match=r"lexicon.yaml: field `yes`"):
+        load(tmp_path, document(label=words_only(lexicon="lexicon.yaml")))
+
+
+def test_a_digest_changes_with_what_decides_a_vote_and_not_with_how_fast_it_is_asked(tmp_path: Path) -> None:
+    def digest(labels: tuple[str, ...] = ("yes", "no"), **fields: Any) -> str:
+        labeler = {"kind": "llm", "name": "m", "prompt": "{text}", **fields}
+        return labeler_digest(load(tmp_path, document(label={"labelers": [labeler]})).labelers[0], labels)
+
+    assert digest() == digest(concurrency=3) == digest(timeout_s=5) == digest(attempts=1) == digest(name="other")
+    assert len({digest(), digest(prompt="{text}?"), digest(max_tokens=9), digest(examples=[{"text": "x", "label": "no"}]), digest(("yes", "no", "x"))}) == 5
