@@ -121,4 +121,7 @@ def _lines(summary: "Summary") -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    """Two decimals below 100, one below 1000, none from there on: a table that fits 80 columns."""
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if value < 100 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
