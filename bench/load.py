@@ -9,7 +9,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -153,7 +153,7 @@ class LoadRun:
         self._url = endpoint.url
         self._keep = keep
         self._payloads = _payloads(workload, endpoint, seed=seed, run_id=run_id)
-        self._ahead = deque(payload for payload, _ in zip(self._payloads, range(LOOK_AHEAD), strict=False))
+        self._ahead = deque(islice(self._payloads, LOOK_AHEAD))
         self._client = Client(endpoint, timeout_s=workload.timeout_s, on_over=self._over)
         self._issued = count()
         self._over_count = 0

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bench import BenchError, load_workload
+from bench.load import LOOK_AHEAD
 from bench.metrics import summarize
 
 pytestmark = pytest.mark.slow
@@ -39,10 +40,13 @@ def test_a_closed_loop_run_leaves_samples_from_which_its_summary_follows(start_m
 
 
 def test_times_agree_with_the_servers_own_log(start_mock: StartMock, run_load: RunLoad) -> None:
+    """More requests than are built ahead of their time, so that each must have been sent under its own number."""
     mock = start_mock("--ttft-ms", "50", "--token-interval-ms", "5")
-    result = run_load(mock, arrivals={"kind": "poisson", "rate": 40}, stop={"requests": 60})
+    result = run_load(
+        mock, arrivals={"kind": "poisson", "rate": 150}, stop={"requests": LOOK_AHEAD + 50}, prompts={"kind": "text", "text": "x", "max_tokens": 4}
+    )
     truth = mock.truth()
-    assert len(truth) == 60
+    assert len(truth) == LOOK_AHEAD + 50
     rows = {row["request"]: row for row in result.samples.requests.to_pylist()}
     started_ns = result.samples.run.started_ns
     for request_id, true in truth.items():
