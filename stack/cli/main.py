@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import bench, chart, dossier, inventory, label, models, plan, secure, serve
+from stack.cli import apps, bench, chart, dossier, inventory, label, models, plan, secure, serve
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.add_typer(chart.app, name="chart")
 app.add_typer(bench.app, name="bench")
 app.add_typer(secure.app, name="secure")
 app.add_typer(label.app, name="label")
+app.add_typer(apps.app, name="apps")
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
 """Find stops in a question without a model (logic): token overlap, weighted by rarity, tolerant of typos.
 
-This is the baseline that the model has to beat, the fallback when the model is down, and the tool that
-keeps the model to stops the question really names.
+Which stops a question names is always found here, so that no reader can bring in another. Which of the two
+is the origin, `order_by_words` tells as baseline and as fallback when the model is down.
 """
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
@@ -16,7 +16,7 @@ from stack.apps.transit.feed import Stop
 SAME_WORD = 0.8  # difflib ratio from which two words are one with a typo: one wrong letter in five
 NAMED = 0.45  # score from which a stretch of text names a stop; "airport" alone reaches it, "road" or "bus" does not
 MAX_WINDOW = 6
-_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(r"[A-Za-z0-9]+")
 _BRACKETS = re.compile(r"\s*\([^)]*\)\s*$")
 _SYNONYMS = {"avenue": "ave", "av": "ave", "street": "st", "north": "n", "south": "s", "east": "e", "west": "w"}
 _FILLERS = frozenset({"and", "at", "corner", "near", "of", "the"})
@@ -85,29 +85,34 @@ class StopNames:
 
 def words(text: str) -> list[str]:
     """Lower-case words, common parts of addresses in one spelling."""
-    return [_SYNONYMS.get(word, word) for word in _WORD.findall(text.lower())]
+    return [_SYNONYMS.get(word, word) for word in (found.lower() for found in _WORD.findall(text))]
 
 
-def distinct(mentions: Sequence[Mention]) -> Iterator[Mention]:
-    """The mentions that share no word of the text with a better one."""
+def named_stops(names: StopNames, text: str) -> list[Mention]:
+    """The two best mentions that share no word, in the order of the text; fewer when the text names fewer."""
     kept: list[Mention] = []
-    for mention in mentions:
-        if all(mention.end <= other.start or mention.start >= other.end for other in kept):
+    for mention in names.mentions(text):
+        if len(kept) < 2 and all(mention.end <= other.start or mention.start >= other.end for other in kept):
             kept.append(mention)
-            yield mention
+    return sorted(kept, key=lambda mention: mention.start)
 
 
-def match_stops(names: StopNames, text: str) -> tuple[str | None, str | None]:
+def put_names(text: str, mentions: Sequence[Mention], stand_ins: Sequence[str]) -> str:
+    """The text with each mention replaced by its stand-in; `mentions` are in the order of the text."""
+    spans = [match.span() for match in _WORD.finditer(text)]
+    for mention, stand_in in reversed(list(zip(mentions, stand_ins, strict=True))):
+        text = text[: spans[mention.start][0]] + stand_in + text[spans[mention.end - 1][1] :]
+    return text
+
+
+def order_by_words(text: str, mentions: Sequence[Mention]) -> tuple[str | None, str | None]:
     """Origin and destination by the words before their names (from, to ...), else by their order; None for what is not named."""
     tokens = words(text)
-    found = sorted(list(distinct(names.mentions(text)))[:2], key=lambda mention: mention.start)
-    roles = [_role(tokens, mention) for mention in found]
-    if not found:
-        return None, None
-    if len(found) == 1:
-        stop_id = found[0].stop_id
-        return (None, stop_id) if roles[0] == "to" else (stop_id, None)
-    first, second = (mention.stop_id for mention in found)
+    roles = [_role(tokens, mention) for mention in mentions]
+    if len(mentions) < 2:
+        only = mentions[0].stop_id if mentions else None
+        return (None, only) if roles == ["to"] else (only, None)
+    first, second = (mention.stop_id for mention in mentions)
     swapped = roles[0] == "to" or (roles[0] is None and roles[1] == "from")
     return (second, first) if swapped else (first, second)
 

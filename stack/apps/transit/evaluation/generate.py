@@ -68,10 +68,20 @@ DATES: tuple[Callable[[date], str], ...] = (
 # What is written, and the minutes after midnight that it means.
 TIMES = (
     ("6:00", 360), ("7:45", 465), ("08:10", 490), ("8:15 am", 495), ("half past seven", 450), ("quarter to nine", 525), ("9 o'clock in the morning", 540),
-    ("10:40", 640), ("11 am", 660), ("noon", 720), ("12:05", 725), ("1 pm", 780), ("quarter past two in the afternoon", 855), ("14:30", 870), ("3:20 p.m.", 920),
+    ("10:40", 640), ("11 am", 660), ("noon", 720), ("12:05", 725), ("1 pm", 780), ("quarter past two in the afternoon", 855), ("14:30", 870),
+    ("3:20 p.m.", 920),
     ("17h05", 1025), ("half past six in the evening", 1110), ("19:55", 1195), ("9 pm", 1260),
 )  # fmt: skip
-NIGHT_TIMES = (("midnight", 0), ("00:20", 20), ("half past midnight", 30), ("12:45 am", 45), ("23:50", 1430), ("11 pm", 1380), ("quarter to twelve at night", 1425), ("24:30", 1470))
+NIGHT_TIMES = (
+    ("midnight", 0),
+    ("00:20", 20),
+    ("half past midnight", 30),
+    ("12:45 am", 45),
+    ("23:50", 1430),
+    ("11 pm", 1380),
+    ("quarter to twelve at night", 1425),
+    ("24:30", 1470),
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ def _spell(rng: random.Random, stop: str, spelling: str) -> str:
 def _misspell(rng: random.Random, name: str) -> str:
     """One letter dropped, doubled or swapped with the next, inside the longest word."""
     word = max(name.split(), key=len)
-    at = rng.randrange(1, len(word) - 2)
+    at = rng.randrange(1, len(word) - 1)
     wrong = rng.choice((word[:at] + word[at + 1 :], word[:at] + word[at] + word[at:], word[:at] + word[at + 1] + word[at] + word[at + 2 :]))
     return name.replace(word, wrong)
 
