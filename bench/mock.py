@@ -15,6 +15,7 @@ import ssl
 import sys
 import time
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -48,7 +49,7 @@ class Answer:
 
     __slots__ = ("chunks", "connection", "due_ns", "emitted_ns", "emitting", "received_ns", "request_id", "tail")
 
-    def __init__(self, connection: "MockConnection", request_id: str, received_ns: int, chunks: list[bytes], tail: bytes) -> None:
+    def __init__(self, connection: "MockConnection", request_id: str, received_ns: int, chunks: tuple[bytes, ...], tail: bytes) -> None:
         self.connection = connection
         self.request_id = request_id
         self.received_ns = received_ns
@@ -189,27 +190,22 @@ class MockConnection(asyncio.Protocol):
         self._server.begin(Answer(self, request_id, received_ns, _chunks(config, tokens), tail))
 
 
-def _chunks(config: MockConfig, tokens: int) -> list[bytes]:
-    """The content chunks of an answer; faults strike after half of them."""
+@lru_cache(maxsize=64)
+def _chunks(config: MockConfig, tokens: int) -> tuple[bytes, ...]:
+    """The content chunks of an answer, encoded once: the server's own cost must stay small. Faults strike after half of them."""
     sizes = [min(config.tokens_per_chunk, tokens - done) for done in range(0, tokens, config.tokens_per_chunk)]
     reasoning = round(len(sizes) * config.reasoning_share)
     chunks = [_content(size, reasoning=place < reasoning) for place, size in enumerate(sizes)]
     if config.fault in ("die", "stall"):
-        return chunks[: max(1, len(chunks) // 2)]
+        return tuple(chunks[: max(1, len(chunks) // 2)])
     if config.fault == "garbage":
         chunks[len(chunks) // 2] = _chunked(b'data: {"choices": [ garbage\n\n')
-    return chunks
-
-
-_CONTENT: dict[tuple[int, bool], bytes] = {}
+    return tuple(chunks)
 
 
 def _content(tokens: int, *, reasoning: bool) -> bytes:
-    """Encoded once for each size: the server's own cost must stay small beside the client's."""
-    if (tokens, reasoning) not in _CONTENT:
-        delta = {"reasoning_content" if reasoning else "content": " tok" * tokens}
-        _CONTENT[tokens, reasoning] = _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-    return _CONTENT[tokens, reasoning]
+    delta = {"reasoning_content" if reasoning else "content": " tok" * tokens}
+    return _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
 
 
 def _chunked(data: bytes) -> bytes:
