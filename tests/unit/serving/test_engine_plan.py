@@ -87,3 +87,12 @@ def test_a_plan_fits_or_is_refused_and_survives_its_own_json(make_inventory: Mak
     assert plan.cpu_threads is not None
     assert 1 <= plan.cpu_threads <= cores
     assert EnginePlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+def test_a_cpu_without_bfloat16_instructions_computes_in_float32(make_inventory: MakeInventory) -> None:
+    inventory = make_inventory(cores=2)
+    old = inventory.model_copy(update={"cpu": inventory.cpu.model_copy(update={"isa": ("avx2",)})})
+    plan = make_plan(old, MODEL)
+    assert plan.dtype == "float32"
+    assert plan.memory.weights_bytes == 134515008 * 4
+    assert plan.memory.kv_bytes_per_token == 2 * make_plan(inventory, MODEL).memory.kv_bytes_per_token
