@@ -81,9 +81,10 @@ def serve(
     require_free(LOOPBACK, port, option="--port")
     client = None
     if url is not None:
-        endpoint = find_endpoint(url, api_key_file=api_key_file, model=model)
+        # A named model need not answer yet: the page starts before it, and asks it as soon as it is up.
+        named = model or find_endpoint(url, api_key_file=api_key_file).model
         # One try and a short wait: who waits for a page is better served by the rules than by a late model.
-        client = ChatClient(endpoint.url, endpoint.model, read_key(endpoint.api_key_file), attempts=1, timeout_s=20.0)
+        client = ChatClient(url, named, read_key(api_key_file), attempts=1, timeout_s=20.0)
     typer.echo(f"{name}: http://{LOOPBACK}:{port} (Ctrl-C stops it)")
     serve_page(client, host=LOOPBACK, port=port)
 

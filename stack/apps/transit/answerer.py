@@ -64,7 +64,7 @@ class TripAnswerer:
         trace.append(ToolCall(tool=f"read.{reading.reader}", arguments={}, result=asked))
         trace.append(ToolCall(tool="plan_trip", arguments=asked, result={"status": status, "rides": [ride.model_dump(mode="json") for ride in rides]}))
         return TripAnswer(
-            text=tell(self.feed, slots, status, rides),
+            text=tell(self.feed, self.names.labels, slots, status, rides),
             sources=(self._source(),),
             tool_trace=tuple(trace),
             status=status,

@@ -1,6 +1,6 @@
 """From slots to rides and to the sentence that tells them (logic). The sentence holds only what the rides and slots hold."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stack.apps.transit.feed import Feed, Route
 from stack.apps.transit.search import find_journey
@@ -35,18 +35,18 @@ def plan(feed: Feed, slots: Slots) -> tuple[Status, tuple[Ride, ...]]:
     return (Status.FOUND if rides else Status.NO_TRIP), rides
 
 
-def tell(feed: Feed, slots: Slots, status: Status, rides: Sequence[Ride]) -> str:
-    """The answer as sentences."""
-    return f"{_tell(feed, slots, status, rides)}{_assumed(slots)} {NOT_REAL_TIME}"
+def tell(feed: Feed, labels: Mapping[str, str], slots: Slots, status: Status, rides: Sequence[Ride]) -> str:
+    """The answer as sentences; `labels` are the names of stops as they are shown."""
+    return f"{_tell(feed, labels, slots, status, rides)}{_assumed(slots)} {NOT_REAL_TIME}"
 
 
-def _tell(feed: Feed, slots: Slots, status: Status, rides: Sequence[Ride]) -> str:
+def _tell(feed: Feed, labels: Mapping[str, str], slots: Slots, status: Status, rides: Sequence[Ride]) -> str:
     day = long_date(slots.day)
     if slots.origin is None or slots.destination is None:
         known = slots.origin or slots.destination
         missing = "the stop to start from" if slots.origin is None else "the stop to go to"
-        return f"I know {feed.stops[known].name}, but not {missing}." if known else "I know none of the stops in the question."
-    origin, destination = feed.stops[slots.origin].name, feed.stops[slots.destination].name
+        return f"I know {labels[known]}, but not {missing}." if known else "I know none of the stops in the question."
+    origin, destination = labels[slots.origin], labels[slots.destination]
     if status == Status.SAME_STOP:
         return f"The trip starts and ends at {origin}: there is nothing to ride."
     if status == Status.OUTSIDE_FEED:
@@ -55,14 +55,14 @@ def _tell(feed: Feed, slots: Slots, status: Status, rides: Sequence[Ride]) -> st
         return f"There is no trip from {origin} to {destination} after {clock(slots.depart_s)} on {day} or on the day after."
     moments = _moments(slots, rides)
     told = [
-        f"take {ride.line}{_interval(ride)} from {feed.stops[ride.from_stop].name} at {leaves}, arriving at {feed.stops[ride.to_stop].name} at {arrives}"
+        f"take {ride.line} at {leaves}{_interval(ride)} to {labels[ride.to_stop]}, arriving at {arrives}"
         for ride, leaves, arrives in zip(rides, moments[::2], moments[1::2], strict=True)
     ]
     return f"From {origin} to {destination} on {day}: {'; then '.join(told)}."
 
 
 def _interval(ride: Ride) -> str:
-    return f" (about every {ride.every_s / 60:g} min, times approximate)" if ride.every_s else ""
+    return f" (about every {ride.every_s / 60:g} min)" if ride.every_s else ""
 
 
 def _moments(slots: Slots, rides: Sequence[Ride]) -> list[str]:

@@ -18,12 +18,12 @@ from stack.serving.chat import ChatClient
 
 STAND_INS = ("Oakland", "Denver")
 ASK = "Where does the traveller want to go?"
-# Four examples were better than three or five in either order of the names, on questions of other seeds than the shipped set.
+# Worded unlike the evaluation's ways of asking. Four were better than three or five, on sets of other seeds than the shipped one.
 EXAMPLES = (
-    ("How do I get from Boston to Dallas?", "Dallas"),
-    ("I need to reach Seattle. I am at Chicago.", "Seattle"),
-    ("Leaving Dallas for Miami", "Miami"),
-    ("When will I be at Phoenix if I set off from Houston?", "Phoenix"),
+    ("Please show me the way from Boston to Dallas.", "Dallas"),
+    ("I have to be in Seattle soon. Now I am in Chicago.", "Seattle"),
+    ("Departing Dallas, heading for Miami.", "Miami"),
+    ("What time do I get to Phoenix if I start in Houston?", "Phoenix"),
 )
 MAX_TOKENS = 8
 

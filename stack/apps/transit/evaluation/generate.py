@@ -26,6 +26,8 @@ STOPS = {
     "EMSI": ("E Main St / S Irving St", "Main and Irving", "E Main Street", "East Main St and South Irving St"),
     "AMV": ("Amargosa Valley", "Amargosa", "amargosa valley"),
 }
+# No line of the feed runs from elsewhere back to these.
+TOWN = frozenset({"STAGECOACH", "NADAV", "NANAA", "DADAN", "EMSI"})
 STRANGERS = ("Las Vegas", "Pahrump", "Death Valley Junction", "Tonopah", "the Eiffel Tower")
 
 PLAIN = (
@@ -113,7 +115,7 @@ def generate(seed: int) -> Iterator[dict[str, object]]:
     rng = random.Random(seed)  # noqa: S311  # repeatable, not secret
     for recipe in RECIPES:
         for number in range(recipe.count):
-            origin, destination = rng.sample(sorted(STOPS), 2)
+            origin, destination = _pair(rng)
             names: dict[str, str] = {slot: _spell(rng, stop, recipe.spelling) for slot, stop in (("a", origin), ("b", destination))}
             known = {"from": origin, "to": destination}
             if recipe.spelling == "stranger":
@@ -125,6 +127,13 @@ def generate(seed: int) -> Iterator[dict[str, object]]:
             text = text[0].upper() + text[1:]
             gold = {"from": known["from"] or None, "to": known["to"] or None, "date": day.isoformat(), "depart_s": minutes * 60}
             yield {"id": f"{recipe.kind}-{number + 1}", "kind": recipe.kind, "question": text, "gold": gold}
+
+
+def _pair(rng: random.Random) -> tuple[str, str]:
+    """Origin and destination; one that needs the missing way back to the town is drawn again once, to be rare but there."""
+    first, second = (rng.sample(sorted(STOPS), 2) for _ in range(2))
+    origin, destination = second if first[0] not in TOWN and first[1] in TOWN else first
+    return origin, destination
 
 
 def _spell(rng: random.Random, stop: str, spelling: str) -> str:

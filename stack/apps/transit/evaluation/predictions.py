@@ -83,5 +83,9 @@ def invents(outcome: Outcome, stop_names: Mapping[str, str]) -> bool:
     slots, rides = outcome.slots, outcome.rides
     times = {clock(at) for at in (slots.depart_s, *(at for ride in rides for at in (ride.depart_s, ride.arrive_s)))}
     stops = {slots.origin, slots.destination, *(stop for ride in rides for stop in (ride.from_stop, ride.to_stop))}
-    told = {stop for stop, name in stop_names.items() if name in outcome.text}
-    return not set(_CLOCK.findall(outcome.text)) <= times or not told <= stops
+    text = outcome.text
+    for ride in rides:
+        # The name of a line may hold the name of a stop that it does not take us to.
+        text = text.replace(ride.line, "")
+    told = {stop for stop, name in stop_names.items() if name in text}
+    return not set(_CLOCK.findall(text)) <= times or not told <= stops

@@ -43,7 +43,7 @@ async def evaluate(app: App, *, url: str, api_key: str | None, model: str, out: 
             predictions = await asyncio.gather(*(one(question) for question in questions))
     seconds = time.monotonic() - started
     write_atomic(out / PREDICTIONS, "".join(each.model_dump_json(by_alias=True) + "\n" for each in predictions))
-    write_atomic(out / STOP_NAMES, json.dumps({stop.id: stop.name for stop in feed.stops.values()}, indent=1))
+    write_atomic(out / STOP_NAMES, json.dumps(answerer.names.labels, indent=1))
     found = figures(lambda name: out / name)
     kinds = by_kind(predictions)
     score = {"app": app.name, "model": model, "seconds": round(seconds, 3), "figures": {each.name: each.value for each in found}, "slots_right_by_kind": kinds}
