@@ -13,7 +13,9 @@ MakeInventory = Callable[..., Inventory]
 def make_inventory() -> MakeInventory:
     """An inventory of a machine with the given cores, memory and accelerators; all else unknown."""
 
-    def make(*, cores: int = 2, available_bytes: int | None = 20 * GIB, accelerators: tuple[Accelerator, ...] = (), isa: tuple[str, ...] = ()) -> Inventory:
+    def make(
+        *, cores: int = 2, available_bytes: int | None = 20 * GIB, accelerators: tuple[Accelerator, ...] = (), isa: tuple[str, ...] = ("avx512_bf16",)
+    ) -> Inventory:
         unknown: dict[str, Any] = dict.fromkeys(Host.model_fields)
         return Inventory(
             cpu=Cpu(

@@ -90,9 +90,7 @@ def test_a_plan_fits_or_is_refused_and_survives_its_own_json(make_inventory: Mak
 
 
 def test_a_cpu_without_bfloat16_instructions_computes_in_float32(make_inventory: MakeInventory) -> None:
-    inventory = make_inventory(cores=2)
-    old = inventory.model_copy(update={"cpu": inventory.cpu.model_copy(update={"isa": ("avx2",)})})
-    plan = make_plan(old, MODEL)
+    plan, native = make_plan(make_inventory(isa=("avx2",)), MODEL), make_plan(make_inventory(), MODEL)
     assert plan.dtype == "float32"
     assert plan.memory.weights_bytes == 134515008 * 4
-    assert plan.memory.kv_bytes_per_token == 2 * make_plan(inventory, MODEL).memory.kv_bytes_per_token
+    assert plan.memory.kv_bytes_per_token == 2 * native.memory.kv_bytes_per_token
