@@ -19,9 +19,10 @@ GIB = 1 << 30
 BLOCK_TOKENS = 128
 """vLLM's CPU backend hands out KV cache in blocks of 128 tokens; a CUDA block is smaller and divides it."""
 RUNTIME_BYTES: dict[str, int] = {"cpu": 5 * GIB // 2, "cuda": 3 * GIB}
-"""What the engine takes beside weights and KV cache. cpu: PSS of API server, engine core and worker of vLLM 0.32,
-2.1 GiB measured with SmolLM2-135M, rounded up. cuda: allowance for CUDA context, activations and graphs, not measured."""
-CPU_FULL_SEQUENCES = 8
+"""What the engine takes beside weights and KV cache. cpu: 1.5 to 2.0 GiB of PSS measured over API server, engine core and
+worker of vLLM 0.32 (SmolLM2-135M, idle and with 16 streams), rounded up. cuda: an allowance for context, activations and
+graphs, not measured."""
+CPU_FULL_SEQUENCES = 4
 """KV target on a CPU: this many sequences of full length at a time; more, when they are shorter."""
 CPU_SEQUENCES_PER_CORE = 16
 MAX_SEQUENCES = 256

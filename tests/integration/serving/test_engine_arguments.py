@@ -27,7 +27,7 @@ def test_the_installed_vllm_understands_every_argument_of_a_plan() -> None:
     done = subprocess.run([sys.executable, "-c", PARSE], input=given, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     on_cpu, on_cuda = json.loads(done.stdout[done.stdout.index("[{") :])
-    assert (on_cpu["served_model_name"], on_cpu["dtype"], on_cpu["max_model_len"]) == ([plan.model], "bfloat16", plan.max_model_len)
+    assert (on_cpu["served_model_name"], on_cpu["dtype"], on_cpu["max_model_len"]) == ([plan.model], plan.dtype, plan.max_model_len)
     assert (on_cpu["max_num_seqs"], on_cpu["kv_cache_memory_bytes"]) == (plan.max_num_seqs, plan.memory.kv_cache_bytes)
     assert (on_cpu["enforce_eager"], on_cpu["trust_remote_code"], on_cpu["load_format"]) == (plan.enforce_eager, False, "safetensors")
     assert (on_cuda["gpu_memory_utilization"], on_cuda["kv_cache_memory_bytes"]) == (0.9, None)
