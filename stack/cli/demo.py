@@ -12,6 +12,7 @@ GIB = 1 << 30
 
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for the dossier and for the run's data and logs.")] = Path("out"),
+    quick: Annotated[bool, typer.Option("--quick", help="Do everything on a fraction of the data: shows that it works, not how well.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve, benchmark, label, evaluate and audit on this machine, then write and verify a signed dossier.
@@ -22,7 +23,7 @@ def demo(
     from stack.proposal.demo import run_demo
     from stack.runtime.progress import Reporter
 
-    outcome = run_demo(out, reporter=Reporter())
+    outcome = run_demo(out, quick=quick, reporter=Reporter())
     summary, verified = outcome.dossier.summary(), outcome.verification
     peak = outcome.peak_memory_bytes
     if as_json:

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench import load_workload
 from bench.evidence import draft as bench_evidence
 from bench.run import run_workload
+from bench.workload import Stop
 from stack.apps import evaluate_app
 from stack.apps.evidence import draft as app_evidence
 from stack.evidence import ArtifactSource, EvidenceStore, RecordDraft
@@ -36,6 +37,8 @@ from stack.serving.chat import read_key
 from stack.serving.evidence import model_evidence, serving_evidence
 from stack.serving.session import Session, serve_session
 
+QUICK_RECORDS, QUICK_QUESTIONS = 24, 8
+QUICK_STOP = Stop(requests=8)
 WORKLOADS = ("chat-closed", "chat-open")
 PIPELINE = "nusax-sentiment"
 APP = "transit"
@@ -60,6 +63,7 @@ class _Run:
 
     folder: Path
     reporter: Reporter
+    quick: bool
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -76,13 +80,14 @@ class _Run:
         self.seconds[name] = round(time.monotonic() - started, 3)
 
 
-def run_demo(out: Path, *, model: str = CI_MODEL, reporter: Reporter) -> DemoOutcome:
-    """Inventory, model, engine and gateway, labeling, app, benchmarks, audit; then the dossier, and its verification.
+def run_demo(out: Path, *, model: str = CI_MODEL, quick: bool = False, reporter: Reporter) -> DemoOutcome:
+    """Inventory, model, engine and gateway, benchmarks, labeling, app, audit; then the dossier, and its verification.
 
+    `quick` does the same on a fraction of the requests, records and questions: it shows that all works, not how well.
     Errors of the layers pass through (StackproofError, one line); what was written before stays in `out`/runs.
     """
     started = time.monotonic()
-    run = _Run(folder=out.resolve() / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), reporter=reporter)
+    run = _Run(folder=out.resolve() / "runs" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), reporter=reporter, quick=quick)
     with PeakMemory() as memory:
         with run.timed("inventory"):
             run.keep(inventory_evidence(collect_inventory(), identifiers=False))
@@ -108,14 +113,15 @@ def _use(session: Session, run: _Run) -> None:
     with run.timed("labeling"):
         _label(session, run)
     with run.timed("app"):
-        result = asyncio.run(evaluate_app(APP, url=session.gateway_url, api_key=key, model=session.model, out=run.folder / "app", reporter=run.reporter))
-        run.keep(app_evidence(result))
+        _evaluate(session, key, run)
     with run.timed("audit"):
         run.keep(audit_evidence(run_audit(AuditContext.of_endpoint(session), run.reporter)))
 
 
 def _benchmark(name: str, session: Session, key: str | None, run: _Run) -> None:
-    workload = load_workload(name).model_copy(update={"model": session.model})
+    workload = load_workload(name, model=session.model)
+    if run.quick:
+        workload = workload.model_copy(update={"name": f"{name}-quick", "stop": QUICK_STOP})
     folder = run.folder / "bench" / name
     summary = run_workload(workload, url=session.gateway_url, api_key=key, out=folder, reporter=run.reporter)
     if summary.state == "interrupted":
@@ -128,5 +134,13 @@ def _label(session: Session, run: _Run) -> None:
     endpoint = ChatEndpoint(url=session.gateway_url, model=session.model, api_key_file=session.api_key_file)
     folder = run.folder / "labeling"
     with open_executor("ray", logs=run.folder / "ray") as executor:
-        labeled = run_pipeline(load_pipeline(PIPELINE), folder, executor=executor, endpoint=endpoint, reporter=run.reporter)
+        labeled = run_pipeline(
+            load_pipeline(PIPELINE), folder, executor=executor, endpoint=endpoint, limit=QUICK_RECORDS if run.quick else None, reporter=run.reporter
+        )
     run.keep(labeling_evidence(labeled))
+
+
+def _evaluate(session: Session, key: str | None, run: _Run) -> None:
+    limit = QUICK_QUESTIONS if run.quick else None
+    questions = evaluate_app(APP, url=session.gateway_url, api_key=key, model=session.model, out=run.folder / "app", limit=limit, reporter=run.reporter)
+    run.keep(app_evidence(asyncio.run(questions)))

@@ -178,7 +178,7 @@ def _cpu_dtype(isa: tuple[str, ...], own: DType) -> tuple[DType, str]:
     native = [flag for flag in isa if flag in NATIVE_BFLOAT16]
     if own is DType.FLOAT32 or (own is DType.BFLOAT16 and native):
         return own, "the weights' own type" + (f"; {', '.join(native)} computes it natively" if native else "")
-    why = f"no {own.value} instructions found: emulated they run 4 to 13 times slower than float32 (GEMM measured on AVX2), which holds the same values"
+    why = f"no {own.value} instructions found: emulated they run 2 to 9 times slower than float32 (measured on AVX2), which holds the same values"
     return DType.FLOAT32, why
 
 
