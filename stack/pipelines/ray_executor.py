@@ -27,6 +27,8 @@ TOKEN = "token"  # noqa: S105  # a file name
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
+    # The first failure is told in one line; those of its neighbours would be told by Ray as tracebacks.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # Ray replaces 127.0.0.1 by the machine's address and listens on every interface, unless this is off.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
@@ -45,11 +47,10 @@ class RayExecutor:
         return self
 
     def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._started = False
-        self._stack.close()
+        self._stop()
 
     def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """A task is tried again only when its worker died; what it raises itself is the end of the run."""
+        """A task is tried again only when its worker died; what it raises itself ends the run, and the cluster with it."""
         if not tasks:
             return
         if not self._started:
@@ -76,8 +77,13 @@ class RayExecutor:
                 f"Ray lost a shard task for good ({type(error).__name__}): see {self._logs}, then run the same command again to go on"
             ) from error
         finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
+            if running:
+                # Not `ray.cancel`: in Ray 2.60 a reply that crosses a cancellation aborts this process.
+                self._stop()
+
+    def _stop(self) -> None:
+        self._started = False
+        self._stack.close()
 
     def _start(self) -> None:
         # In the system's temporary folder: Ray's socket paths must stay under 108 bytes, and the token out of the output.

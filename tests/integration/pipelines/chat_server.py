@@ -41,14 +41,19 @@ class ChatServer:
                 self.in_flight -= 1
 
     @contextmanager
-    def running(self) -> Iterator["ChatServer"]:
+    def running(self) -> Iterator["ChatServer"]:  # noqa: C901  # every fault of the server stands in one place
         state = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self.reply(200, {"data": [{"id": MODEL}]}) if self.allowed() else self.reply(401, {"error": "key"})
+                if self.path != "/v1/models":
+                    self.reply(404, "<html>not here</html>")
+                elif self.allowed():
+                    self.reply(200, {"data": [{"id": MODEL}]})
+                else:
+                    self.reply(401, {"error": "key"})
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
