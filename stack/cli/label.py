@@ -79,9 +79,9 @@ def run(
 
 
 def _show(done: "LabelingRun") -> None:
-    from stack.pipelines.dataset import OUTCOME, describe
+    from stack.pipelines.dataset import OUTCOME
 
-    statistics = describe(done.table)
+    statistics = done.statistics
     rows = [
         (
             "(combined)" if name == OUTCOME else name,

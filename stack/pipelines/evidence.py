@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from stack.evidence import ArtifactSource, Figure, FigureClass, RecordDraft, StoredRecord
 from stack.pipelines.dataset import describe
 from stack.pipelines.run import CARD, DROPPED, LABELS, LabelingRun
-from stack.pipelines.shards import MANIFEST, read_json_lines
+from stack.pipelines.shards import MANIFEST
 from stack.pipelines.spec import Evaluate, Pipeline
 from stack.pipelines.statistics import Proportion
 
@@ -52,7 +52,7 @@ def _figures(labels: Path, dropped: Path, *, with_gold: bool) -> list[Figure]:
     statistics = describe(pq.read_table(labels), with_gold=with_gold)
     figures = [
         _count("labeling.records", statistics.records),
-        _count("labeling.dropped", len(read_json_lines(dropped)), source=DROPPED),
+        _count("labeling.dropped", len(dropped.read_bytes().splitlines()), source=DROPPED),
         _count("labeling.errors", sum(statistics.failed.values()), note="votes that failed"),
         _count("labeling.prompt_tokens", statistics.prompt_tokens, note="by the engine's usage"),
         _count("labeling.completion_tokens", statistics.completion_tokens, note="by the engine's usage"),

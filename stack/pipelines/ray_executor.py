@@ -5,6 +5,7 @@ import secrets
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -22,7 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 CPUS = 2
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 TOKEN = "token"  # noqa: S105  # a file name
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -101,8 +102,9 @@ class RayExecutor:
         before = signal.getsignal(signal.SIGTERM)
         ray.init(address=(folder / ray_head.ADDRESS).read_text(), log_to_driver=False, logging_level="ERROR")
         self._stack.callback(ray.shutdown)
-        # Ray takes SIGTERM for itself; ours unwinds every `with` on the way.
-        signal.signal(signal.SIGTERM, before)
+        if threading.current_thread() is threading.main_thread():
+            # Ray takes SIGTERM for itself there; ours unwinds every `with` on the way.
+            signal.signal(signal.SIGTERM, before)
         self._started = True
 
 

@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stack.evidence import canonical_json
-from stack.pipelines.dataset import card, finish
+from stack.pipelines.dataset import Statistics, card, describe, finish
 from stack.pipelines.endpoint import ChatEndpoint
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.executor import Executor
 from stack.pipelines.records import Dropped, Record, drop_duplicates, drop_empty, into_shards, normalise, take
 from stack.pipelines.shards import Manifest, ShardTask, config_digest, label_shard
 from stack.pipelines.sources import read_source
-from stack.pipelines.spec import Dedup, LabelStage, Normalise, Pipeline, Read
+from stack.pipelines.spec import Dedup, Evaluate, LabelStage, Normalise, Pipeline, Read
 from stack.runtime.files import atomic_path, sha256_file, write_atomic
 from stack.runtime.progress import Reporter
 
@@ -51,6 +51,10 @@ class LabelingRun:
     """Records labeled by this run; the others were committed by an earlier one."""
     seconds: float
     """Wall time of labeling them, start of the workers included."""
+
+    @property
+    def statistics(self) -> Statistics:
+        return describe(self.table, with_gold=self.pipeline.optional(Evaluate) is not None)
 
     @property
     def records_per_s(self) -> float | None:

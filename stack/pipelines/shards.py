@@ -6,12 +6,10 @@ can leave a stray temporary file but never touch what is committed.
 """
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -70,7 +68,6 @@ class ManifestLine(Frozen):
     sha256: str
     records: int
     errors: int = Field(description="Votes that failed")
-    requests: int = Field(description="Votes that a model was asked for")
 
     def covers(self, task: ShardTask) -> bool:
         return (self.shard, self.config, self.inputs) == (task.index, task.config, task.inputs)
@@ -90,7 +87,6 @@ def label_shard(task: ShardTask) -> Draft:
         temporary = Path(stream.name)
     pq.write_table(table, temporary, compression="zstd")
     sync(temporary)
-    asked = [name for name in votes if not isinstance(next(each for each in task.labelers if each.name == name), Keywords)]
     line = ManifestLine(
         shard=task.index,
         file=f"shard-{task.index:05d}.parquet",
@@ -99,7 +95,6 @@ def label_shard(task: ShardTask) -> Draft:
         sha256=sha256_file(temporary),
         records=len(task.records),
         errors=sum(each.error is not None for column in votes.values() for each in column),
-        requests=len(asked) * len(task.records),
     )
     return Draft(temporary, line)
 
@@ -186,7 +181,3 @@ class Manifest:
 
 def _encoded(line: ManifestLine) -> bytes:
     return canonical_json(line.model_dump()) + b"\n"
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
