@@ -91,7 +91,7 @@ def serve(
 
 def _show(done: "Evaluation") -> None:
     values = {figure.name.removeprefix(f"{done.app.name}."): figure.value for figure in done.figures}
-    scores = sorted({name.split(".")[0] for name in values if "." in name}, reverse=True)
+    scores = dict.fromkeys(name.split(".")[0] for name in values if "." in name)
     rows = [(score.replace("_", " "), *(_interval(values, f"{score}.{who}") for who in ("model", "baseline"))) for score in scores]
     print_table(("score", f"with {done.model}", "without a model"), rows, title=done.app.title)
     kinds = done.results["slots_right_by_kind"]

@@ -8,8 +8,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from functools import cached_property
+from difflib import SequenceMatcher, get_close_matches
+from functools import cached_property, lru_cache
+from itertools import takewhile
 
 from stack.apps.transit.feed import Stop
 
@@ -19,6 +20,7 @@ MAX_WINDOW = 6
 _WORD = re.compile(r"[A-Za-z0-9]+")
 _BRACKETS = re.compile(r"\s*\([^)]*\)\s*$")
 _SYNONYMS = {"avenue": "ave", "av": "ave", "street": "st", "north": "n", "south": "s", "east": "e", "west": "w"}
+_LONG_SYNONYMS = ("avenue", "street")  # long enough to be known through a typo
 _FILLERS = frozenset({"and", "at", "corner", "near", "of", "the"})
 _TO = frozenset({"to", "for", "reach", "into", "towards", "toward"})
 _FROM = frozenset({"from", "at", "leaving", "leave", "departing", "off"})
@@ -32,6 +34,9 @@ class Mention:
     score: float
     start: int
     end: int
+
+    def overlaps(self, other: "Mention") -> bool:
+        return self.start < other.end and other.start < self.end
 
 
 @dataclass(frozen=True)
@@ -58,16 +63,11 @@ class StopNames:
         return {token: math.log(1 + len(self._tokens) / seen.count(token)) for token in seen}
 
     def mentions(self, text: str) -> list[Mention]:
-        """The best mention of each stop that the text names, best first."""
+        """Every stretch of the text that names a stop, best first."""
         tokens = words(text)
-        best: dict[str, Mention] = {}
-        for start in range(len(tokens)):
-            for end in range(start + 1, min(len(tokens), start + MAX_WINDOW) + 1):
-                for stop_id, label in self._tokens.items():
-                    mention = Mention(stop_id, self._score(tokens[start:end], label), start, end)
-                    if mention.score >= NAMED and (stop_id not in best or mention.score > best[stop_id].score):
-                        best[stop_id] = mention
-        return sorted(best.values(), key=lambda mention: -mention.score)
+        stretches = [(start, end) for start in range(len(tokens)) for end in range(start + 1, min(len(tokens), start + MAX_WINDOW) + 1)]
+        found = [Mention(stop_id, self._score(tokens[start:end], label), start, end) for start, end in stretches for stop_id, label in self._tokens.items()]
+        return sorted((mention for mention in found if mention.score >= NAMED), key=lambda mention: -mention.score)
 
     def _score(self, window: Sequence[str], label: Sequence[str]) -> float:
         """Dice coefficient of the two word lists, by weight; a word of the window stands for one of the label."""
@@ -85,16 +85,35 @@ class StopNames:
 
 def words(text: str) -> list[str]:
     """Lower-case words, common parts of addresses in one spelling."""
-    return [_SYNONYMS.get(word, word) for word in (found.lower() for found in _WORD.findall(text))]
+    return [_usual(word.lower()) for word in _WORD.findall(text)]
+
+
+@lru_cache(maxsize=4096)
+def _usual(word: str) -> str:
+    typo_of = get_close_matches(word, _LONG_SYNONYMS, n=1, cutoff=SAME_WORD)
+    return _SYNONYMS.get(typo_of[0] if typo_of else word, word)
 
 
 def named_stops(names: StopNames, text: str) -> list[Mention]:
-    """The two best mentions that share no word, in the order of the text; fewer when the text names fewer."""
-    kept: list[Mention] = []
-    for mention in names.mentions(text):
-        if len(kept) < 2 and all(mention.end <= other.start or mention.start >= other.end for other in kept):
-            kept.append(mention)
-    return sorted(kept, key=lambda mention: mention.start)
+    """The two mentions that score best together, in the order of the text; fewer when the text names fewer.
+
+    Two that share a word are one name read twice, and two that a better mention joins are its halves.
+    """
+    found = names.mentions(text)
+    best, best_score = found[:1], 0.0
+    for index, one in enumerate(found):
+        for other in found[index + 1 :]:
+            if one.score + other.score <= best_score:
+                break  # those that follow score no better
+            if one.stop_id != other.stop_id and not one.overlaps(other) and not _halves(found, one, other):
+                best, best_score = [one, other], one.score + other.score
+    return sorted(best, key=lambda mention: mention.start)
+
+
+def _halves(found: Sequence[Mention], one: Mention, other: Mention) -> bool:
+    """Whether a mention with a higher score than both overlaps both; `found` is in the order of the score."""
+    higher = takewhile(lambda mention: mention.score > max(one.score, other.score), found)
+    return any(mention.overlaps(one) and mention.overlaps(other) for mention in higher)
 
 
 def put_names(text: str, mentions: Sequence[Mention], stand_ins: Sequence[str]) -> str:
@@ -127,6 +146,7 @@ def _role(tokens: Sequence[str], mention: Mention) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _likeness(word: str, other: str) -> float:
     if word == other:
         return 1.0

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from stack.apps.errors import AppError
 from stack.apps.proportion import Proportion
-from stack.apps.transit.evaluation.predictions import Outcome, Prediction, invents, is_optimal, slots_match
+from stack.apps.transit.evaluation.predictions import Outcome, Prediction, invents, is_optimal, names_stops, slots_match
 from stack.apps.transit.trips import Reader
 from stack.evidence import Figure, FigureClass
 from stack.runtime.errors import describe_validation
@@ -37,6 +37,15 @@ def figures(artifact: Callable[[str], Path]) -> list[Figure]:
         )
         found += _share(
             f"itinerary_accuracy.{who}", (is_optimal(outcome, each) for outcome, each in pairs), "leaves and arrives as the best journey by exhaustion"
+        )
+        found += _share(
+            f"order_accuracy.{who}",
+            (
+                outcome.reader is (Reader.MODEL if who == "model" else Reader.WORDS) and outcome.slots.destination == each.question.gold.destination
+                for outcome, each in pairs
+                if each.asked_model and names_stops(outcome, each.question.gold)
+            ),
+            "where both stops were found: which is the destination; two answers of the model that disagree count as wrong",
         )
         found += _share(
             f"invented_rate.{who}", (invents(outcome, names) for outcome in outcomes), "answers with a stop or time that no tool gave", (STOP_NAMES,)

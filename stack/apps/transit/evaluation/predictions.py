@@ -68,6 +68,11 @@ def slots_match(outcome: Outcome, gold: Gold) -> bool:
     return (slots.origin, slots.destination, slots.day, slots.depart_s) == (gold.origin, gold.destination, gold.day, gold.depart_s)
 
 
+def names_stops(outcome: Outcome, gold: Gold) -> bool:
+    """Both stops are found, in whatever order."""
+    return {outcome.slots.origin, outcome.slots.destination} == {gold.origin, gold.destination}
+
+
 def is_optimal(outcome: Outcome, prediction: Prediction) -> bool:
     """The rides lead from gold origin to gold destination and leave and arrive as the oracle's; where it has none, so says the answer, for the right slots."""
     gold, best, rides = prediction.question.gold, prediction.best, outcome.rides
