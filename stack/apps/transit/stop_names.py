@@ -17,13 +17,13 @@ from stack.apps.transit.feed import Stop
 SAME_WORD = 0.8  # difflib ratio from which two words are one with a typo: one wrong letter in five
 NAMED = 0.45  # score from which a stretch of text names a stop; "airport" alone reaches it, "road" or "bus" does not
 MAX_WINDOW = 6
-_WORD = re.compile(r"[A-Za-z0-9]+")
+_WORD = re.compile(r"[^\W_]+")
 _BRACKETS = re.compile(r"\s*\([^)]*\)\s*$")
 _SYNONYMS = {"avenue": "ave", "av": "ave", "street": "st", "north": "n", "south": "s", "east": "e", "west": "w"}
 _LONG_SYNONYMS = ("avenue", "street")  # long enough to be known through a typo
 _FILLERS = frozenset({"and", "at", "corner", "near", "of", "the"})
 _TO = frozenset({"to", "for", "reach", "into", "towards", "toward"})
-_FROM = frozenset({"from", "at", "leaving", "leave", "departing", "off"})
+_FROM = frozenset({"from", "leaving", "leave", "departing", "off"})
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,12 @@ class StopNames:
     def mentions(self, text: str) -> list[Mention]:
         """Every stretch of the text that names a stop, best first."""
         tokens = words(text)
-        stretches = [(start, end) for start in range(len(tokens)) for end in range(start + 1, min(len(tokens), start + MAX_WINDOW) + 1)]
-        found = [Mention(stop_id, self._score(tokens[start:end], label), start, end) for start, end in stretches for stop_id, label in self._tokens.items()]
+        # Small words hold a name together but neither begin nor end it.
+        ends = [index for index, token in enumerate(tokens) if token not in _FILLERS]
+        stretches = [(start, end + 1) for start in ends for end in ends if start <= end < start + MAX_WINDOW]
+        found = [
+            Mention(stop_id, self._score(tokens[start:end], label), start, end) for start, end in stretches for stop_id, label in self._tokens.items() if label
+        ]
         return sorted((mention for mention in found if mention.score >= NAMED), key=lambda mention: -mention.score)
 
     def _score(self, window: Sequence[str], label: Sequence[str]) -> float:
