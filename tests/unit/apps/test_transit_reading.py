@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stack.apps import AppError
 from stack.apps.transit import TripAnswerer, sample_feed
-from stack.apps.transit.feed import Feed
+from stack.apps.transit.feed import Feed, Stop
 from stack.apps.transit.reading import read_by_words, read_question
 from stack.apps.transit.stop_names import StopNames, named_stops, put_names
 from stack.apps.transit.trips import MAX_QUESTION, Reader, Status, TripAnswer
@@ -144,3 +144,8 @@ def test_when_the_model_is_down_the_words_decide_and_the_answer_says_so(feed: Fe
         found = asyncio.run(answer())
     assert (found.status, found.reader) == (Status.FOUND, Reader.WORDS)
     assert "does not answer" in found.notice
+
+
+def test_names_outside_ascii_are_found_and_one_without_letters_does_no_harm() -> None:
+    names = StopNames({"1": Stop("1", "Πλατεία Συντάγματος"), "2": Stop("2", "Żoliborz"), "3": Stop("3", "***")})
+    assert [mention.stop_id for mention in named_stops(names, "from Πλατεία Συντάγματος to the ŻOLIBORZ and at the")] == ["1", "2"]
