@@ -124,8 +124,8 @@ def _label(manifest: Manifest, tasks: list[ShardTask], total: int, executor: Exe
         for draft in executor.map(label_shard, tasks):
             manifest.commit(draft)
             labeled += draft.line.records
-            step.advance(draft.line.records)
             step.note(f"{labeled / step.seconds:.1f} records/s")
+            step.advance(draft.line.records)
     return labeled, (time.monotonic_ns() - started) / 1e9
 
 
