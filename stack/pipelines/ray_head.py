@@ -1,6 +1,6 @@
 """The Ray head of one run: `python -m stack.pipelines.ray_head FOLDER LOGS CPUS`.
 
-Run as a guarded child, so that Ray's own processes (two of its agents outlive a killed driver) end
+Run as a guarded child, so that Ray's own processes (two of its agents outlive a killed driver by a minute or more) end
 with the run that started them. Writes the cluster's address to FOLDER/address when it is ready. On
 SIGTERM it shuts Ray down, keeps Ray's logs in LOGS and removes FOLDER, which holds sockets and token.
 """
