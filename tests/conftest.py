@@ -1,5 +1,6 @@
 """What every test may ask for."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from stack.serving.session import Session, serve_session
 # A busy machine makes any example slow; pytest's own timeout ends what hangs.
 settings.register_profile("stackproof", deadline=None)
 settings.load_profile("stackproof")
+
+# A shell starts background jobs with SIGINT ignored, and children inherit that: tests that press Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

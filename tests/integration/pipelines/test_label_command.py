@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from chat_server import KEY, ChatServer
-from labeling_notes import TEXTS
+from labeling_notes import TEXTS, committed
 
 from stack.evidence import EvidenceStore
 from stack.pipelines import LocalExecutor, find_endpoint, load_pipeline, recompute, run_pipeline
@@ -32,11 +32,6 @@ def until(what: str, holds: object) -> None:
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline, what
         time.sleep(0.02)
-
-
-def committed(out: Path) -> list[int]:
-    path = out / "manifest.jsonl"
-    return [json.loads(line)["shard"] for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")] if path.exists() else []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
