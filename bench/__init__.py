@@ -7,7 +7,7 @@ measures, or put a key into a file, a log or a message.
 """
 
 from bench.errors import BenchError
-from bench.summary import Summary
+from bench.results.summary import Summary
 from bench.workload import Workload, load_workload, ready_workloads
 
 __all__ = ["BenchError", "Summary", "Workload", "load_workload", "ready_workloads"]

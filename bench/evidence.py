@@ -6,10 +6,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import BenchError
-from bench.metrics import summarize
+from bench.results.metrics import summarize
+from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.summary import Metric, Metrics, Summary
 from bench.run import SUMMARY, WORKLOAD
-from bench.samples import REQUESTS, TOKENS, read_samples
-from bench.summary import Metric, Metrics, Summary
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "bench"

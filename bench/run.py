@@ -14,13 +14,13 @@ from pathlib import Path
 import uvloop
 import yaml
 
-from bench.endpoint import Endpoint
 from bench.errors import BenchError
-from bench.load import LoadReport, LoadRun
-from bench.metrics import summarize
-from bench.samples import REQUESTS, TOKENS, Samples, read_samples, write_samples
-from bench.spool import Spool
-from bench.summary import RunInfo, Summary, ToolInfo
+from bench.load.endpoint import Endpoint
+from bench.load.generator import LoadReport, LoadRun
+from bench.load.spool import Spool
+from bench.results.metrics import summarize
+from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples, write_samples
+from bench.results.summary import RunInfo, Summary, ToolInfo
 from bench.workload import Workload
 from stack.evidence.provenance import tool
 from stack.evidence.record import now

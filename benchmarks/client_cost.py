@@ -27,10 +27,10 @@ import aiohttp
 import uvloop
 
 from bench import Workload
-from bench.arrivals import poisson_schedule
+from bench.load.schedule import poisson_schedule
+from bench.results.samples import REQUESTS, TOKENS, read_samples
 from bench.run import run_workload
-from bench.samples import REQUESTS, TOKENS, read_samples
-from bench.statistics import mean, percentile
+from bench.statistics.percentiles import mean, percentile
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
 

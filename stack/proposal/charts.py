@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from bench.decode import OK
-from bench.samples import REQUESTS, TOKENS, read_samples
+from bench.results.decode import OK
+from bench.results.samples import REQUESTS, TOKENS, read_samples
 from stack.evidence import StoredRecord
 from stack.proposal.svg import Bar, bars, ecdf
 

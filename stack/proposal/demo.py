@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import load_workload
 from bench.evidence import draft as bench_evidence
 from bench.run import run_workload
-from bench.workload import Stop
+from bench.workload.models import Stop
 from stack.apps import evaluate_app
 from stack.apps.evidence import draft as app_evidence
 from stack.evidence import ArtifactSource, EvidenceStore, RecordDraft

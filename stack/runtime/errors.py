@@ -26,7 +26,7 @@ def describe_validation(error: ValidationError, *, source: str) -> str:
     """One line for the first fault of a pydantic validation: source, field, mend, and how many more there are."""
     faults = error.errors(include_url=False)
     first = faults[0]
-    field = ".".join(str(part) for part in first["loc"]) or "(document)"
+    field = ".".join(str(part) for part in first["loc"] if part != "") or "(document)"
     value = first.get("input")
     got = f", got {_short(value)}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bench import BenchError, load_workload
-from bench.load import LOOK_AHEAD
-from bench.metrics import summarize
+from bench.load.generator import LOOK_AHEAD
+from bench.results.metrics import summarize
 
 pytestmark = pytest.mark.slow
 

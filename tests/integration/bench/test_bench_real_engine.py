@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench import load_workload
-from bench.endpoint import read_api_key
+from bench.load.endpoint import read_api_key
 from bench.run import run_workload
-from bench.workload import Stop, Warmup
+from bench.workload.models import Stop, Warmup
 from stack.runtime.progress import Reporter
 from stack.serving.session import Session
 

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.samples import REQUEST_SCHEMA, REQUESTS, RUN_KEY, TOKEN_SCHEMA, TOKENS, Samples, read_samples
-from bench.summary import ClientHealth, RunInfo, ToolInfo
+from bench.results.samples import REQUEST_SCHEMA, REQUESTS, RUN_KEY, TOKEN_SCHEMA, TOKENS, Samples, read_samples
+from bench.results.summary import ClientHealth, RunInfo, ToolInfo
 from bench.workload import Workload
 
 MS = 1_000_000

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.decode import Answer, Delta, decode
-from bench.exchange import Outcome
-from bench.spool import RawExchange
-from bench.sse import SseParser
+from bench.load.exchange import Outcome
+from bench.load.spool import RawExchange
+from bench.results.decode import Answer, Delta, decode
+from bench.results.sse import SseParser
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 DONE = b"data: [DONE]\n\n"

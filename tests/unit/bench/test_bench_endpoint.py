@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench import BenchError
-from bench.endpoint import Endpoint, read_api_key
+from bench.load.endpoint import Endpoint, read_api_key
 
 
 @pytest.mark.parametrize(

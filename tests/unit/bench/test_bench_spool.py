@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.exchange import Exchange, Outcome
-from bench.spool import Spool, read_spool
+from bench.load.exchange import Exchange, Outcome
+from bench.load.spool import Spool, read_spool
 
 READS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(max_size=40)), max_size=6)
 

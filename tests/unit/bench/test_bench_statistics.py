@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics import certification_floor, certified_percentile, mean, overlatency_allowed, percentile
+from bench.statistics.percentiles import certification_floor, certified_percentile, mean, overlatency_allowed, percentile
 
 VALUES = st.lists(st.floats(0, 1e6), min_size=1, max_size=60)
 

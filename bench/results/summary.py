@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from bench.workload import Frozen, Slo, Workload
+from bench.frozen import Frozen
+from bench.workload.models import Workload
+from bench.workload.slo import Slo
 
 SCHEMA = "stackproof.bench/v1"
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from bench.decode import OK, Answer, decode
 from bench.errors import BenchError
-from bench.spool import RawExchange, read_spool
-from bench.summary import RunInfo
+from bench.load.spool import RawExchange, read_spool
+from bench.results.decode import OK, Answer, decode
+from bench.results.summary import RunInfo
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import atomic_path
 from stack.runtime.progress import Step

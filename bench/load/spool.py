@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.exchange import Exchange, Outcome
+from bench.load.exchange import Exchange, Outcome
 
 # index, intended, dispatched, sent, closed, outcome, resent, number of reads, length of the detail
 HEADER = struct.Struct("<qqqqqBBII")

@@ -8,7 +8,8 @@ from array import array
 from collections.abc import Iterator
 
 from bench.seeds import stream
-from bench.workload import Poisson, Stop
+from bench.workload.arrivals import Poisson
+from bench.workload.models import Stop
 
 
 def poisson_schedule(arrivals: Poisson, *, warmup: int, stop: Stop, seed: int) -> "array[int]":

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httptools
 
-from bench.exchange import Exchange, Outcome
+from bench.load.exchange import Exchange, Outcome
 
 
 class Connection(asyncio.Protocol):

@@ -22,7 +22,7 @@ from typing import TextIO, cast
 import httptools
 import uvloop
 
-from bench.timer import Timer
+from bench.load.timer import Timer
 
 FAULTS = ("none", "die", "garbage", "stall", "not-streaming", "no-usage")
 DEFAULT_TOKENS = 16
@@ -267,7 +267,3 @@ def main() -> None:
     finally:
         if log is not None:
             log.close()
-
-
-if __name__ == "__main__":
-    main()

@@ -5,9 +5,9 @@ import ssl
 from collections.abc import Callable
 from time import monotonic_ns
 
-from bench.connection import Connection
-from bench.endpoint import Endpoint
-from bench.exchange import Exchange, Outcome
+from bench.load.connection import Connection
+from bench.load.endpoint import Endpoint
+from bench.load.exchange import Exchange, Outcome
 
 
 class Client:

@@ -13,16 +13,17 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Protocol
 
-from bench.arrivals import poisson_schedule
-from bench.client import Client, describe_connect_error
-from bench.endpoint import Endpoint
 from bench.errors import BenchError
-from bench.exchange import Exchange, Outcome
-from bench.prompts import RequestBodies
-from bench.statistics import mean, percentile
-from bench.summary import ClientHealth, State
-from bench.timer import Timer
-from bench.workload import Concurrency, Poisson, Workload
+from bench.load.bodies import RequestBodies
+from bench.load.client import Client, describe_connect_error
+from bench.load.endpoint import Endpoint
+from bench.load.exchange import Exchange, Outcome
+from bench.load.schedule import poisson_schedule
+from bench.load.timer import Timer
+from bench.results.summary import ClientHealth, State
+from bench.statistics.percentiles import mean, percentile
+from bench.workload.arrivals import Concurrency, Poisson
+from bench.workload.models import Workload
 from stack.runtime.progress import Step
 
 LOOK_AHEAD = 256
@@ -223,7 +224,9 @@ class LoadRun:
             if len(schedule) <= workload.warmup.requests:
                 raise BenchError("field `stop.duration_s`: no arrival falls into it: make it longer or `arrivals.rate` higher")
             return OpenLoop(schedule, self._issue)
-        return ClosedLoop(workload, arrivals.streams, self._issue)
+        if isinstance(arrivals, Concurrency):
+            return ClosedLoop(workload, arrivals.streams, self._issue)
+        raise BenchError(f"field `arrivals`: kind {arrivals.kind} is not built yet")
 
     def _issue(self, intended_ns: int) -> None:
         payload = self._ahead.popleft()

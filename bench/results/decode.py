@@ -7,9 +7,9 @@ from typing import Any
 
 import httptools
 
-from bench.exchange import Outcome
-from bench.spool import RawExchange
-from bench.sse import SseParser
+from bench.load.exchange import Outcome
+from bench.load.spool import RawExchange
+from bench.results.sse import SseParser
 
 EVENT_STREAM = "text/event-stream"
 OK = "ok"

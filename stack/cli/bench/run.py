@@ -1,4 +1,4 @@
-"""`stackproof bench`: measure a chat endpoint."""
+"""`stackproof bench run` and `bench list`: one measured run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,14 +9,11 @@ from stack.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
     from bench import Summary, Workload
-    from bench.summary import Metric
-
-app = typer.Typer(no_args_is_help=True, help="Measure a streaming chat endpoint, with raw samples and a verdict on the load generator itself.")
+    from bench.results.summary import Metric
 
 INTERRUPTED = 130
 
 
-@app.command("list")
 def list_workloads(as_json: JsonOption = False) -> None:
     """Show the workloads that come with stackproof."""
     from bench import load_workload, ready_workloads
@@ -28,7 +25,6 @@ def list_workloads(as_json: JsonOption = False) -> None:
     print_table(("workload", "arrivals", "prompts", "stop"), [(each.name, *_in_words(each)) for each in workloads])
 
 
-@app.command()
 def run(
     workload: Annotated[str, typer.Argument(metavar="WORKLOAD", help="A YAML file, or the name of a ready one (`stackproof bench list`).")],
     *,
@@ -49,7 +45,7 @@ def run(
     2: the workload or the endpoint cannot be used; 130: interrupted, what was measured is kept.
     """
     from bench import load_workload
-    from bench.endpoint import read_api_key
+    from bench.load.endpoint import read_api_key
     from bench.run import run_workload
     from stack.runtime.progress import Reporter
 
@@ -72,12 +68,9 @@ def run(
 
 
 def _in_words(workload: "Workload") -> tuple[str, str, str]:
-    arrivals, prompts, stop = workload.arrivals, workload.prompts, workload.stop
-    pattern = f"{arrivals.streams} streams" if arrivals.kind == "concurrency" else f"Poisson, {arrivals.rate:g} requests/s"
-    texts = "1 text" if prompts.kind == "text" else f"{len(prompts.texts)} texts"
-    ends = [f"{stop.requests} requests"] if stop.requests is not None else []
-    ends += [f"{stop.duration_s:g} s"] if stop.duration_s is not None else []
-    return pattern, f"{texts}, {'exactly' if prompts.ignore_eos else 'up to'} {prompts.max_tokens} tokens", " or ".join(ends)
+    from bench.workload.words import arrivals_in_words, prompts_in_words, stop_in_words
+
+    return arrivals_in_words(workload.arrivals), prompts_in_words(workload.prompts), stop_in_words(workload.stop)
 
 
 def _show(summary: "Summary", place: Path) -> None:

@@ -9,9 +9,10 @@ import bench_kit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.arrivals import poisson_schedule
-from bench.prompts import RequestBodies
-from bench.workload import Poisson, Stop
+from bench.load.bodies import RequestBodies
+from bench.load.schedule import poisson_schedule
+from bench.workload.arrivals import Poisson
+from bench.workload.models import Stop
 
 
 def schedule(*, rate: float = 100.0, seed: int = 1, warmup: int = 0, requests: int | None = None, duration_s: float | None = None) -> list[int]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.summary import ClientHealth, Metric, Requests, State
+from bench.results.summary import ClientHealth, Metric, Requests, State
 
 SHARE = 0.05
 """The client's own delay may make up this much of a time to first token."""

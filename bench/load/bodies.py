@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from bench.errors import BenchError
 from bench.seeds import derive
-from bench.workload import TextPrompt, Workload
+from bench.workload.models import Workload
+from bench.workload.prompts import TextPrompt, TextsPrompts
 
 _OPENING = b'{"messages": [{"role": "user", "content": "'
 
@@ -18,9 +20,11 @@ class RequestBodies:
 
     def __init__(self, workload: Workload, *, seed: int) -> None:
         prompts = workload.prompts
+        if not isinstance(prompts, TextPrompt | TextsPrompts) or not isinstance(prompts.max_tokens, int):
+            raise BenchError(f"field `prompts`: kind {prompts.kind} is not built yet")
         texts = (prompts.text,) if isinstance(prompts, TextPrompt) else prompts.texts
         # Everything after the salt is encoded once: a load generator builds thousands of these a second.
-        self._endings = [_body(workload, text).removeprefix(_OPENING) for text in texts]
+        self._endings = [_body(workload, text, prompts.max_tokens).removeprefix(_OPENING) for text in texts]
         self._salt = prompts.salt
         self._seed = seed
 
@@ -30,11 +34,11 @@ class RequestBodies:
         return b"%b[%016x] %b" % (_OPENING, derive(self._seed, "salt", index), ending) if self._salt else _OPENING + ending
 
 
-def _body(workload: Workload, text: str) -> bytes:
+def _body(workload: Workload, text: str, max_tokens: int) -> bytes:
     body: dict[str, Any] = {
         "messages": [{"role": "user", "content": text}],
         "model": workload.model,
-        "max_tokens": workload.prompts.max_tokens,
+        "max_tokens": max_tokens,
         "temperature": workload.temperature,
         "stream": True,
         "stream_options": {"include_usage": True},

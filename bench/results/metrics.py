@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from bench.decode import OK
-from bench.samples import Samples
-from bench.statistics import certification_floor, certified_percentile, mean, percentile
-from bench.summary import Certified, ClientFigures, Goodput, Metric, Metrics, MissingSamples, Rates, Requests, Summary, Window
-from bench.validity import Delays, invalid_reasons
-from bench.workload import Slo
+from bench.results.decode import OK
+from bench.results.samples import Samples
+from bench.results.summary import Certified, ClientFigures, Goodput, Metric, Metrics, MissingSamples, Rates, Requests, Summary, Window
+from bench.results.validity import Delays, invalid_reasons
+from bench.statistics.percentiles import certification_floor, certified_percentile, mean, percentile
+from bench.workload.slo import Slo
 
 CANCELLED = "cancelled"
 ONE_TOKEN_A_CHUNK = 1.05

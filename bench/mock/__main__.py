@@ -1,0 +1,3 @@
+from bench.mock.server import main
+
+main()

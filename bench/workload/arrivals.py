@@ -1,0 +1,106 @@
+"""When requests, or the sessions they belong to, arrive (models)."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bench.frozen import Frozen
+
+Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, description="Mean arrivals per second")]
+Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
+
+
+class Concurrency(Frozen):
+    """Closed loop: `streams` users, each sends its next request as soon as the last one is answered."""
+
+    kind: Literal["concurrency"]
+    streams: int = Field(ge=1, le=100_000, description="Requests in flight at all times")
+    ramp_s: float = Field(default=0.0, ge=0, le=86_400, description="Start the streams evenly spread over so many seconds; 0: all at once")
+
+
+class StreamStep(Frozen):
+    """So many streams for so long."""
+
+    streams: int = Field(ge=1, le=100_000)
+    duration_s: Seconds
+
+
+class ConcurrencySteps(Frozen):
+    """Closed loop whose number of streams changes in steps; the run ends with the last one."""
+
+    kind: Literal["concurrency_steps"]
+    steps: tuple[StreamStep, ...] = Field(min_length=1)
+
+
+class _Open(Frozen):
+    """Open loop: arrivals follow the clock, whether or not the server keeps up."""
+
+    max_in_flight: int | None = Field(
+        default=None, ge=1, description="Send at most so many at once; further arrivals wait, in order, and their wait counts as latency. None is dropped"
+    )
+
+
+class Constant(_Open):
+    """Open loop: arrival k at exactly (k + 1) / rate."""
+
+    kind: Literal["constant"]
+    rate: Rate
+
+
+class Poisson(_Open):
+    """Open loop: arrivals at independent, exponentially distributed gaps."""
+
+    kind: Literal["poisson"]
+    rate: Rate
+
+
+class Gamma(_Open):
+    """Open loop: independent gamma-distributed gaps of mean 1 / rate; `shape` below 1 is burstier than Poisson, 1 is Poisson, above 1 smoother."""
+
+    kind: Literal["gamma"]
+    rate: Rate
+    shape: float = Field(gt=0, le=1000, allow_inf_nan=False, description="vLLM's --burstiness, AIPerf's --arrival-smoothness")
+
+
+Spacing = Literal["poisson", "constant"]
+
+
+class RateStep(Frozen):
+    """One rate for so long."""
+
+    rate: Rate
+    duration_s: Seconds
+
+
+class Steps(_Open):
+    """Open loop whose rate changes in steps; the run ends with the last one."""
+
+    kind: Literal["steps"]
+    steps: tuple[RateStep, ...] = Field(min_length=1)
+    spacing: Spacing = "poisson"
+
+
+class Ramp(_Open):
+    """Open loop whose rate grows or falls linearly over `duration_s`, and stays at `to_rate` after it."""
+
+    kind: Literal["ramp"]
+    from_rate: Rate
+    to_rate: Rate
+    duration_s: Seconds
+    spacing: Spacing = "poisson"
+
+
+class Trace(_Open):
+    """Open loop at the times of a recorded trace. With `prompts: {kind: trace}` its lengths, and Mooncake's prefixes, are replayed as well."""
+
+    kind: Literal["trace"]
+    file: Path = Field(description="Beside the workload file, unless absolute")
+    format: Literal["azure", "burstgpt", "mooncake"]
+    speedup: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="2 plays the trace in half its time")
+    from_s: float = Field(default=0.0, ge=0, description="Leave out what came earlier, in seconds of the trace")
+
+
+Closed = Concurrency | ConcurrencySteps
+Open = Constant | Poisson | Gamma | Steps | Ramp | Trace
+Arrivals = Annotated[Closed | Open, Field(discriminator="kind")]

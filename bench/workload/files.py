@@ -1,0 +1,64 @@
+"""Reading workload files (edge)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from bench.errors import BenchError
+from bench.workload.models import Workload
+from stack.runtime.errors import describe_validation
+
+CATALOG = Path(__file__).parent / "catalog"
+PATHS = (("arrivals", "file"), ("prompts", "file"), ("prompts", "tokenizer"), ("quality", "file"))
+"""Fields that name a file relative to the workload's."""
+
+
+def load_workload(source: str | Path, *, model: str | None = None, tokenizer: Path | None = None) -> Workload:
+    """Read a workload file, or a ready one by name; `model` and `tokenizer` replace the file's. BenchError names the faulty field.
+
+    Paths in it come out absolute.
+    """
+    path = _find(source)
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise BenchError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(document, dict):
+        raise BenchError(f"{path}: must hold one mapping with model, arrivals, prompts and stop")
+    document = {**document, "name": document.get("name") or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)}
+    if model is not None:
+        document["model"] = model
+    if tokenizer is not None and isinstance(document.get("prompts"), dict):
+        document["prompts"] = {**document["prompts"], "tokenizer": str(tokenizer.resolve())}
+    _make_absolute(document, path.parent.resolve())
+    try:
+        return Workload.model_validate(document)
+    except ValidationError as error:
+        raise BenchError(describe_validation(error, source=str(path))) from None
+
+
+def ready_workloads() -> list[Path]:
+    """The files of the workloads that come with the package."""
+    return sorted(CATALOG.glob("*.yaml"))
+
+
+def _make_absolute(document: dict[str, Any], base: Path) -> None:
+    for section, field in PATHS:
+        inner = document.get(section)
+        if isinstance(inner, dict) and isinstance(inner.get(field), str):
+            document[section] = {**inner, field: str(base / inner[field])}
+
+
+def _find(source: str | Path) -> Path:
+    path = Path(source)
+    if path.is_file():
+        return path
+    ready = {each.stem: each for each in ready_workloads()}
+    if str(source) in ready:
+        return ready[str(source)]
+    raise BenchError(f"workload {source}: neither a file nor one of the ready ones ({', '.join(ready)})")

@@ -1,0 +1,9 @@
+"""`stackproof bench`: measure a chat endpoint; one module per command."""
+
+import typer
+
+from stack.cli.bench import run
+
+app = typer.Typer(no_args_is_help=True, help="Measure a streaming chat endpoint, with raw samples and a verdict on the load generator itself.")
+app.command("run")(run.run)
+app.command("list")(run.list_workloads)
