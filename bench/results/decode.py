@@ -36,7 +36,11 @@ class Delta:
 
 @dataclass(frozen=True)
 class Answer:
-    """An exchange read through: its class (`ok`, refused, timeout, truncated, malformed, cancelled, http_<status>), and what was counted."""
+    """An exchange read through: its class (`ok`, refused, timeout, truncated, malformed, cancelled, http_<status>), and what was counted.
+
+    `empty_choices_ns` are the stamps of the events that had a choice but no content (role, empty, finish). `text` and `reasoning`
+    are what the model said, None unless asked for.
+    """
 
     status: str
     detail: str
@@ -45,12 +49,15 @@ class Answer:
     prompt_tokens: int | None
     completion_tokens: int | None
     deltas: tuple[Delta, ...]
+    empty_choices_ns: tuple[int, ...] = ()
+    text: str | None = None
+    reasoning: str | None = None
 
 
-def decode(raw: RawExchange) -> Answer:
+def decode(raw: RawExchange, *, keep_text: bool = False) -> Answer:
     """Read an exchange; never raises on what a server sent."""
     response = _Response()
-    chat = _ChatStream()
+    chat = _ChatStream(said=Said() if keep_text else None)
     for t_ns, data in raw.reads:
         pieces = response.feed(data)
         if response.streams:
@@ -65,6 +72,9 @@ def decode(raw: RawExchange) -> Answer:
         prompt_tokens=chat.prompt_tokens,
         completion_tokens=chat.completion_tokens,
         deltas=tuple(chat.deltas),
+        empty_choices_ns=tuple(chat.empty_choices_ns),
+        text=None if chat.said is None else "".join(chat.said.text),
+        reasoning=None if chat.said is None else "".join(chat.said.reasoning),
     )
 
 
@@ -133,10 +143,24 @@ class _Response:
 
 
 @dataclass
+class Said:
+    """The words of an answer as they came."""
+
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+
+    def add(self, delta: dict[str, Any]) -> None:
+        self.text.append(delta.get("content") or delta.get("refusal") or "")
+        self.reasoning.append(delta.get("reasoning_content") or delta.get("reasoning") or "")
+
+
+@dataclass
 class _ChatStream:
     """Reads OpenAI chat chunks. Role-only, empty, usage and finish events are not content."""
 
+    said: Said | None
     deltas: list[Delta] = field(default_factory=list)
+    empty_choices_ns: list[int] = field(default_factory=list)
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -165,9 +189,14 @@ class _ChatStream:
             running = self._usage(chunk.get("usage"))
             for choice in chunk["choices"]:
                 self.finish_reason = choice.get("finish_reason") or self.finish_reason
-                lengths = content_lengths(choice.get("delta") or {})
-                if lengths:
-                    self.deltas.append(Delta(t_ns, next(iter(lengths)), sum(lengths.values()), running))
+                delta = choice.get("delta") or {}
+                lengths = content_lengths(delta)
+                if not lengths:
+                    self.empty_choices_ns.append(t_ns)
+                    continue
+                self.deltas.append(Delta(t_ns, next(iter(lengths)), sum(lengths.values()), running))
+                if self.said is not None:
+                    self.said.add(delta)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self.fault = f"not a chat chunk: {data[:100].decode(errors='replace')}"
 

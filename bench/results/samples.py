@@ -5,7 +5,7 @@ figure out again. Stamps are nanoseconds from the start of the run; a stamp that
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,10 @@ REQUEST_SCHEMA = pa.schema(
         pa.field("n_first", pa.int64()),
         pa.field("chunks", pa.int64(), nullable=False),
         pa.field("finish_reason", pa.string()),
+        # Events with a choice but no content: what other tools take for tokens.
+        pa.field("empty_choices_ns", pa.list_(pa.int64()), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("text_tokens", pa.int64()),
     ]
 )
 TOKEN_SCHEMA = pa.schema(
@@ -72,7 +76,15 @@ class Samples:
     tokens: pa.Table
 
 
-def write_samples(out: Path, spool: Path, run: RunInfo, step: Step) -> None:
+@dataclass(frozen=True)
+class Keep:
+    """What of the answers' words goes into the samples: the `text` itself, and how many tokens `count_tokens` finds in it."""
+
+    text: bool = False
+    count_tokens: Callable[[str], int] | None = None
+
+
+def write_samples(out: Path, spool: Path, run: RunInfo, step: Step, keep: Keep | None = None) -> None:
     """Decode a spool into the two files, a row group at a time, in the order in which the requests ended."""
     described = REQUEST_SCHEMA.with_metadata({RUN_KEY: run.model_dump_json().encode()})
     with ExitStack() as stack:
@@ -80,7 +92,7 @@ def write_samples(out: Path, spool: Path, run: RunInfo, step: Step) -> None:
             stack.enter_context(pq.ParquetWriter(stack.enter_context(atomic_path(out / name)), schema, compression="zstd"))
             for name, schema in ((REQUESTS, described), (TOKENS, TOKEN_SCHEMA))
         )
-        for request_rows, token_columns in _groups(spool, run):
+        for request_rows, token_columns in _groups(spool, run, keep or Keep()):
             requests.write_table(pa.Table.from_pylist(request_rows, schema=described))
             tokens.write_table(pa.table(token_columns, schema=TOKEN_SCHEMA))
             step.advance(len(request_rows))
@@ -109,12 +121,12 @@ def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) 
         raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
 
 
-def _groups(spool: Path, run: RunInfo) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[Any]]]]:
+def _groups(spool: Path, run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[Any]]]]:
     """Request rows and the columns of their tokens, in groups that memory can hold."""
     rows, columns = _empty_group()
     for raw in read_spool(spool):
-        answer = decode(raw)
-        rows.append(_request_row(raw, answer, run))
+        answer = decode(raw, keep_text=keep.text or keep.count_tokens is not None)
+        rows.append(_request_row(raw, answer, run) | _words(answer, keep))
         columns["request"] += [raw.index] * len(answer.deltas)
         columns["t_ns"] += [delta.t_ns - run.started_ns for delta in answer.deltas]
         columns["kind"] += [delta.kind for delta in answer.deltas]
@@ -154,4 +166,12 @@ def _request_row(raw: RawExchange, answer: Answer, run: RunInfo) -> dict[str, An
         "n_first": (deltas[0].tokens or 1) if deltas else None,
         "chunks": len(deltas),
         "finish_reason": answer.finish_reason,
+        "empty_choices_ns": [t_ns - start for t_ns in answer.empty_choices_ns],
     }
+
+
+def _words(answer: Answer, keep: Keep) -> dict[str, Any]:
+    """`text` where it is kept; `text_tokens` of reasoning and text, null for tool calls, whose tokens are not the text we see."""
+    counted = keep.count_tokens is not None and answer.status == OK and all(delta.kind != "tool_call" for delta in answer.deltas)
+    tokens = sum(keep.count_tokens(said) for said in (answer.reasoning, answer.text) if said) if counted and keep.count_tokens else None
+    return {"text": answer.text if keep.text else None, "text_tokens": tokens}

@@ -27,7 +27,10 @@ def workload(**changes: Any) -> Workload:
 
 
 def request(index: int, **changes: Any) -> dict[str, Any]:
-    """An answer of 5 tokens in 5 chunks, 10 ms apart, the first 50 ms after it was sent and 52 ms after it was due."""
+    """An answer of 5 tokens in 5 chunks, 10 ms apart, the first 50 ms after it was sent and 52 ms after it was due.
+
+    A role chunk came 40 ms before the first, a finish chunk 5 ms after the last.
+    """
     start = index * 100
     row: dict[str, Any] = {
         "request": index,
@@ -48,6 +51,9 @@ def request(index: int, **changes: Any) -> dict[str, Any]:
         "n_first": 1,
         "chunks": 5,
         "finish_reason": "length",
+        "empty_choices_ns": [(start + 12) * MS, (start + 97) * MS],
+        "text": None,
+        "text_tokens": None,
     }
     assert changes.keys() <= row.keys()
     return {**row, **changes}

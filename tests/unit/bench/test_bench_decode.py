@@ -59,6 +59,18 @@ def test_only_content_counts_as_content() -> None:
     assert (answer.finish_reason, answer.prompt_tokens, answer.completion_tokens) == ("stop", 7, 4)
 
 
+def test_events_with_a_choice_but_no_content_are_kept_apart() -> None:
+    data = whole(*CHAT)
+    ends = tuple(data.index(piece) + len(piece) for piece in (CHAT[0], CHAT[4]))
+    assert decode(raw(data, cuts=list(range(len(data))))).empty_choices_ns == ends
+
+
+def test_what_was_said_is_collected_only_when_asked_for() -> None:
+    assert (decode(raw(whole(*CHAT))).text, decode(raw(whole(*CHAT))).reasoning) == (None, None)
+    answer = decode(raw(whole(*CHAT)), keep_text=True)
+    assert (answer.text, answer.reasoning) == ("Hé", "hm")
+
+
 def without_stamps(answer: Answer) -> tuple[Any, ...]:
     return (answer.status, answer.detail, answer.finish_reason, answer.completion_tokens, [(delta.kind, delta.chars, delta.tokens) for delta in answer.deltas])
 
