@@ -14,6 +14,7 @@ import json
 import ssl
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +41,7 @@ class MockConfig:
     freeze_every_s: float = field(default=0.0, metadata={"help": "freeze the whole server at the end of each such period; 0: never"})
     freeze_s: float = field(default=1.5, metadata={"help": "length of a freeze"})
     role_first: bool = field(default=False, metadata={"help": "send a chunk with only the role at once"})
+    max_running: int = field(default=0, metadata={"help": "answer at most so many at once, first come first served; 0: all"})
     fault: str = field(default="none", metadata={"help": "go wrong half-way through each answer, or in the answer's form"})
     api_key: str = field(default="", repr=False, metadata={"help": ""})
 
@@ -68,16 +70,34 @@ class MockServer:
         self._log = log
         self._queue: list[tuple[int, int, Answer]] = []
         self._order = 0
+        self._running = 0
+        self._waiting: deque[Answer] = deque()
         self._timer = Timer(self._emit_due)
         self._loop = asyncio.get_running_loop()
         if config.freeze_every_s:
             self._loop.call_later(config.freeze_every_s - config.freeze_s, self._freeze)
 
     def begin(self, answer: Answer) -> None:
-        """Queue the first chunk of an answer."""
-        self._queue_next(answer, answer.received_ns + round(self.config.ttft_ms * 1e6))
+        """Queue the first chunk of an answer, or the whole of it while as many as may are running."""
+        if self.config.max_running and self._running >= self.config.max_running:
+            self._waiting.append(answer)
+            return
+        self._start(answer, answer.received_ns)
         if self._queue[0][2] is answer:
             self._timer.arm(answer.due_ns)
+
+    def _start(self, answer: Answer, at_ns: int) -> None:
+        self._running += 1
+        self._queue_next(answer, at_ns + round(self.config.ttft_ms * 1e6))
+
+    def _ended(self, due_ns: int) -> None:
+        """Its place is free from when it was due, not from when we came to it: a busy machine does not lower the capacity."""
+        self._running -= 1
+        while self._waiting:
+            waiting = self._waiting.popleft()
+            if waiting.connection.open:
+                self._start(waiting, max(due_ns, waiting.received_ns))
+                return
 
     def _queue_next(self, answer: Answer, due_ns: int) -> None:
         answer.due_ns = due_ns
@@ -89,10 +109,12 @@ class MockServer:
         while queue and queue[0][0] <= time.monotonic_ns():
             answer = heapq.heappop(queue)[2]
             if not answer.connection.open:
+                self._ended(answer.due_ns)
                 continue
             if answer.emitting == len(answer.chunks):
                 answer.connection.write(answer.tail)
                 self._close(answer)
+                self._ended(answer.due_ns)
                 continue
             # Stamped before the write, which wakes the reader: the client can never see a chunk before its stamp.
             answer.emitted_ns.append(time.monotonic_ns())
@@ -102,6 +124,7 @@ class MockServer:
                 self._queue_next(answer, answer.due_ns + interval_ns)
             elif self.config.fault == "die":
                 answer.connection.abort()
+                self._ended(answer.due_ns)
             elif self.config.fault != "stall":
                 self._queue_next(answer, answer.due_ns + round(self.config.late_ms * 1e6))
         if queue:
