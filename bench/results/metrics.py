@@ -16,7 +16,8 @@ from bench.results.decode import OK
 from bench.results.samples import Samples
 from bench.results.summary import Certified, ClientFigures, Goodput, Metric, Metrics, MissingSamples, Rates, Requests, Summary, Window
 from bench.results.validity import Delays, invalid_reasons
-from bench.statistics.percentiles import certification_floor, certified_percentile, mean, percentile
+from bench.statistics.early_stopping import certification_floor, certified_percentile
+from bench.statistics.percentiles import mean, percentile
 from bench.workload.slo import Slo
 
 CANCELLED = "cancelled"

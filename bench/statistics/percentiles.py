@@ -1,10 +1,11 @@
-"""Percentiles, and what a sample of some size can certify about them (pure functions)."""
+"""Percentiles, and intervals for them that assume nothing about the distribution (pure functions)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-CONFIDENCE = 0.99
-"""MLPerf's confidence for early stopping (inference rules, "Early Stopping"; tolerance d = 0)."""
+from bench.statistics.special import binomial_cdf
+
+Interval = tuple[float, float]
 
 
 def mean(values: Sequence[float]) -> float:
@@ -20,42 +21,41 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return float(ordered[below] + (ordered[above] - ordered[below]) * (position - below))
 
 
-def certified_percentile(ordered: Sequence[float], share: float) -> float | None:
-    """An upper bound of the true percentile that holds with 99 % confidence, or None below the floor of samples.
+def percentile_interval(ordered: Sequence[float], share: float, *, confidence: float = 0.95) -> Interval | None:
+    """Two order statistics that hold the true percentile between them with at least `confidence`, or None for too few samples.
 
-    MLPerf's rule: with t the largest number for which P(Binomial(n, 1 - share) <= t) <= 1 - 0.99, and t at least 1, the t-th
-    largest sample. It assumes that samples are independent.
+    With B ~ Binomial(n, share) the number of samples below the percentile, the l-th smallest lies above it with probability
+    P(B < l) and the u-th below it with P(B >= u); each is kept to half of 1 - confidence (David and Nagaraja, Order Statistics,
+    section 7.1). It assumes independent samples of one distribution, of any form.
     """
-    over = overlatency_allowed(len(ordered), share)
-    return float(ordered[len(ordered) - over]) if over >= 1 else None
+    ranks = interval_ranks(len(ordered), share, confidence=confidence)
+    return None if ranks is None else (float(ordered[ranks[0] - 1]), float(ordered[ranks[1] - 1]))
 
 
-def overlatency_allowed(count: int, share: float) -> int:
-    """Most samples out of `count` that may lie above a bound which still is certified for `share`; -1 for none at all.
-
-    P(X <= t) for X ~ Binomial(count, 1 - share) is summed term by term from 0 in logarithms; what underflows there is far too
-    small to matter against 0.01. Equal to MLPerf's I_share(h, t + 1) <= 1 - c with h = count - t and d = 0.
-    """
-    log_over, log_under = math.log1p(-share), math.log(share)
-    total, log_term = 0.0, count * log_under
-    for t in range(count + 1):
-        total += math.exp(log_term)
-        if total > 1 - CONFIDENCE:
-            return t - 1
-        if t < count:
-            log_term += math.log((count - t) / (t + 1)) + log_over - log_under
-    return count
+def interval_ranks(count: int, share: float, *, confidence: float = 0.95) -> tuple[int, int] | None:
+    """The ranks l < u, counted from 1, of `percentile_interval`; None where even the extremes do not hold it."""
+    tail = (1 - confidence) / 2
+    # Largest l with P(B <= l - 1) <= tail; smallest u with P(B <= u - 1) >= 1 - tail.
+    low = _first(count, lambda rank: binomial_cdf(rank, count, share) > tail)
+    high = _first(count, lambda rank: binomial_cdf(rank - 1, count, share) >= 1 - tail)
+    return (low, high) if low >= 1 and high <= count else None
 
 
-def certification_floor(share: float) -> int:
-    """Fewest samples that can certify the percentile: 64 for p90, 130 for p95, 662 for p99."""
-    low, high = 1, 2
-    while overlatency_allowed(high, share) < 1:
-        low, high = high, high * 2
+def _first(count: int, holds: Callable[[int], bool]) -> int:
+    """The smallest of 0 to count + 1 for which the monotonic `holds` is true."""
+    low, high = 0, count + 1
     while low < high:
         middle = (low + high) // 2
-        if overlatency_allowed(middle, share) >= 1:
+        if holds(middle):
             high = middle
         else:
             low = middle + 1
     return low
+
+
+def interval_floor(share: float, *, confidence: float = 0.95) -> int:
+    """Fewest samples that give an interval: 6 for the median, 36 for p90, 72 for p95, 368 for p99 at 95 %."""
+    count = 1
+    while interval_ranks(count, share, confidence=confidence) is None:
+        count += 1
+    return count

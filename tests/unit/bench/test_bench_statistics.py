@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics.percentiles import certification_floor, certified_percentile, mean, overlatency_allowed, percentile
+from bench.statistics.early_stopping import certification_floor, certified_percentile, overlatency_allowed
+from bench.statistics.percentiles import mean, percentile
 
 VALUES = st.lists(st.floats(0, 1e6), min_size=1, max_size=60)
 
