@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.results.metrics import summarize
 from bench.results.samples import REQUESTS, TOKENS, read_samples
-from bench.results.summary import Metric, Metrics, Summary
+from bench.results.summary import Interval, Metric, Metrics, Summary, TailPercentiles
 from bench.run import SUMMARY, WORKLOAD
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
@@ -64,8 +64,17 @@ def figures(summary: Summary) -> list[Figure]:
         figure("client.cpu_us_per_token", summary.client.cpu_us_per_token, unit="us"),
         figure("client.loop_lag_ms_p99", summary.client.loop_lag_ms_p99, unit="ms"),
     ]
+    found += [
+        figure("token_check.mismatch", summary.token_check.mismatch, note=summary.token_check.note),
+        figure("steady", summary.steady.steady, note=summary.steady.note),
+        figure("failed_share", summary.with_failures.failed_share),
+    ]
+    for name in ("ttft_ms", "tpot_ms", "e2e_ms"):
+        tail: TailPercentiles = getattr(summary.with_failures, name)
+        found.append(figure(f"with_failures.{name}.p99", tail.p99, unit="ms", note=summary.with_failures.note))
     if goodput is not None:
         found.append(figure("goodput.share", goodput.share, note=f"requests that met {goodput.slo.model_dump(exclude_none=True)}"))
+        found += [figure(f"goodput.share.{name}", value) for name, value in _bounds(goodput.interval_95)]
     for name in Metrics.model_fields:
         metric: Metric = getattr(summary.metrics, name)
         found += [figure(f"{name}.{statistic}", getattr(metric, statistic), unit="ms", note=_note(metric, statistic)) for statistic in STATISTICS]
@@ -74,7 +83,18 @@ def figures(summary: Summary) -> list[Figure]:
                 figure(f"{name}.certified.{statistic}", getattr(metric.certified, statistic), unit="ms", note=_note(metric, statistic))
                 for statistic in STATISTICS[2:]
             ]
+            found += [
+                figure(f"{name}.{statistic}.{bound}", value, unit="ms", note="" if value is not None else metric.note)
+                for statistic in STATISTICS
+                for bound, value in _bounds(getattr(metric.interval_95, statistic))
+            ]
     return found
+
+
+def _bounds(interval: Interval | None) -> tuple[tuple[str, Value], tuple[str, Value]]:
+    """Both ends of a 95 % interval, named."""
+    low, high = interval or (None, None)
+    return ("low_95", low), ("high_95", high)
 
 
 def figure_name(workload: str) -> str:

@@ -20,8 +20,9 @@ import yaml
 from pydantic import ValidationError
 
 from bench.errors import BenchError
+from bench.results.columns import CANCELLED
 from bench.results.decode import OK
-from bench.results.metrics import CANCELLED, summarize
+from bench.results.metrics import summarize
 from bench.results.samples import REQUEST_SCHEMA, REQUESTS, TOKEN_SCHEMA, TOKENS, Samples, read_samples
 from bench.results.summary import Summary, Window
 from bench.workload import Workload

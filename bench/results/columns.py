@@ -1,0 +1,105 @@
+"""The two tables of samples as arrays (logic): what all definitions are worked out from.
+
+Numbers are float64, null is NaN. Stamps are whole nanoseconds below 2^53, so that their differences are exact.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bench.results.decode import OK
+from bench.results.samples import Samples
+
+CANCELLED = "cancelled"
+ONE_TOKEN_A_CHUNK = 1.05
+"""Up to so many tokens a chunk, gaps between chunks pass for gaps between tokens."""
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Columns:
+    """The request table, one place a request, in the order in which requests were sent."""
+
+    def __init__(self, table: pa.Table) -> None:
+        def numbers(name: str) -> Floats:
+            found: Floats = table[name].to_numpy().astype(np.float64)
+            return found
+
+        self.request: Ints = table["request"].to_numpy()
+        self.phase, self.status, self.finish_reason = (np.array(table[name].to_pylist(), dtype=object) for name in ("phase", "status", "finish_reason"))
+        self.intended, self.dispatched, self.sent = numbers("intended_ns"), numbers("dispatched_ns"), numbers("sent_ns")
+        self.first, self.visible, self.last, self.closed = (numbers(name) for name in ("first_content_ns", "first_visible_ns", "last_content_ns", "closed_ns"))
+        self.prompt_tokens, self.output_tokens, self.text_tokens = numbers("prompt_tokens"), numbers("completion_tokens"), numbers("text_tokens")
+        self.n_first, self.chunks = numbers("n_first"), numbers("chunks")
+        lists = table["empty_choices_ns"]
+        # Events with a choice but no content: the place of their request, and their stamp.
+        self.empty_row: Ints = pc.list_parent_indices(lists).to_numpy()
+        self.empty_t: Floats = pc.list_flatten(lists).to_numpy().astype(np.float64)
+
+    def tpot_ms(self) -> Floats:
+        """(last_content - first_content) / (N - n_first); NaN, never 0, where nothing came after the first chunk."""
+        after_first = self.output_tokens - self.n_first
+        tpot: Floats = (self.last - self.first) / np.where(after_first > 0, after_first, np.nan) / 1e6
+        return tpot
+
+
+class Tokens:
+    """The token table, `row` the place of its request in the request table; the rows of one request follow one another."""
+
+    def __init__(self, table: pa.Table, columns: Columns) -> None:
+        self.row: Ints = np.searchsorted(columns.request, table["request"].to_numpy())
+        self.t: Floats = table["t_ns"].to_numpy().astype(np.float64)
+
+
+@dataclass(frozen=True)
+class View:
+    """A run ready for its definitions: `start` is where latency counts from, `ok` are the measured requests that succeeded."""
+
+    columns: Columns
+    tokens: Tokens
+    open_loop: bool
+    start: Floats
+    measured: Bools
+    ok: Bools
+
+    @classmethod
+    def of(cls, samples: Samples) -> "View":
+        columns, open_loop = Columns(samples.requests), samples.run.workload.open_loop
+        measured = columns.phase == "measured"
+        return cls(
+            columns=columns,
+            tokens=Tokens(samples.tokens, columns),
+            open_loop=open_loop,
+            start=columns.intended if open_loop else columns.sent,
+            measured=measured,
+            ok=measured & (columns.status == OK),
+        )
+
+    def chunk_gaps_ms(self) -> Floats:
+        """Time between successive content events of one successful request, all pooled."""
+        return gaps_ms(self.tokens.row, self.tokens.t, self.ok)
+
+    def tokens_per_chunk(self) -> float | None:
+        """Sum of N over number of content events, of the successful requests whose N is known."""
+        columns = self.columns
+        counted = self.ok & ~np.isnan(columns.output_tokens) & (columns.chunks > 0)
+        chunks = columns.chunks[counted].sum()
+        return float(columns.output_tokens[counted].sum() / chunks) if chunks else None
+
+
+def gaps_ms(row: Ints, t: Floats, ok: Bools) -> Floats:
+    """Differences of successive stamps of the same row, where `ok` holds for it; rows of one request must follow one another."""
+    same = (row[1:] == row[:-1]) & ok[row[1:]]
+    gaps: Floats = np.diff(t)[same] / 1e6
+    return gaps
+
+
+def known(values: Floats) -> Floats:
+    """Without NaN, in the same order."""
+    found: Floats = values[~np.isnan(values)]
+    return found
