@@ -4,7 +4,7 @@
 
 It generates nothing and measures nothing of a real stack: it is the reference against which the load generator is checked.
 One line of the log per answer: `request_id` (the client's X-Request-Id), `received_ns`, `emitted_ns` of each content chunk and
-`closed_ns`, on the machine's monotonic clock.
+`closed_ns`, on the machine's monotonic clock. `GET /metrics` and `POST /reset_prefix_cache` are vLLM's.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import httptools
 import uvloop
 
 from bench.load.timer import Timer
+from bench.mock.engine_metrics import EngineMetrics
 
 FAULTS = ("none", "die", "garbage", "stall", "not-streaming", "no-usage")
 DEFAULT_TOKENS = 16
@@ -49,14 +50,15 @@ class MockConfig:
 class Answer:
     """One answer being streamed: chunks left to write and when each is due."""
 
-    __slots__ = ("chunks", "connection", "due_ns", "emitted_ns", "emitting", "received_ns", "request_id", "tail")
+    __slots__ = ("chunks", "connection", "due_ns", "emitted_ns", "emitting", "received_ns", "request_id", "tail", "tokens")
 
-    def __init__(self, connection: "MockConnection", request_id: str, received_ns: int, chunks: tuple[bytes, ...], tail: bytes) -> None:
+    def __init__(self, connection: "MockConnection", request_id: str, received_ns: int, chunks: tuple[bytes, ...], tail: bytes, tokens: int) -> None:
         self.connection = connection
         self.request_id = request_id
         self.received_ns = received_ns
         self.chunks = chunks
         self.tail = tail
+        self.tokens = tokens
         self.emitting = 0
         self.emitted_ns: list[int] = []
         self.due_ns = 0
@@ -72,6 +74,7 @@ class MockServer:
         self._order = 0
         self._running = 0
         self._waiting: deque[Answer] = deque()
+        self.metrics = EngineMetrics(running=lambda: self._running, waiting=lambda: len(self._waiting))
         self._timer = Timer(self._emit_due)
         self._loop = asyncio.get_running_loop()
         if config.freeze_every_s:
@@ -131,6 +134,7 @@ class MockServer:
             self._timer.arm(queue[0][0])
 
     def _close(self, answer: Answer) -> None:
+        self.metrics.answered(received_ns=answer.received_ns, emitted_ns=answer.emitted_ns, tokens=answer.tokens)
         if self._log is not None:
             line = {"request_id": answer.request_id, "received_ns": answer.received_ns, "emitted_ns": answer.emitted_ns, "closed_ns": time.monotonic_ns()}
             self._log.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -151,6 +155,7 @@ class MockConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
+        self._url = b""
 
     @property
     def open(self) -> bool:
@@ -183,6 +188,10 @@ class MockConnection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._headers.clear()
         self._body.clear()
+        self._url = b""
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers[name.lower()] = value
@@ -193,6 +202,13 @@ class MockConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         received_ns = time.monotonic_ns()
         config = self._config
+        if self._url == b"/metrics":
+            self.write(_response(b"200 OK", b"text/plain; version=0.0.4; charset=utf-8", self._server.metrics.page()))
+            return
+        if self._url == b"/reset_prefix_cache":
+            self._server.metrics.cache.reset()
+            self.write(_plain(b"200 OK", {"success": True}))
+            return
         if config.api_key and self._headers.get(b"authorization") != b"Bearer " + config.api_key.encode():
             self.write(_plain(b"401 Unauthorized", {"error": {"message": "no valid key", "code": 401}}))
             return
@@ -203,14 +219,16 @@ class MockConnection(asyncio.Protocol):
         except (ValueError, KeyError, TypeError):
             self.write(_plain(b"400 Bad Request", {"error": {"message": "not a chat request", "code": 400}}))
             return
-        usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": tokens, "total_tokens": len(prompt.split()) + tokens}
+        words = prompt.split()
+        self._server.metrics.received(words)
+        usage = {"prompt_tokens": len(words), "completion_tokens": tokens, "total_tokens": len(words) + tokens}
         if config.fault == "not-streaming":
             self.write(_plain(b"200 OK", {"choices": [{"message": {"role": "assistant", "content": "tok"}, "finish_reason": "length"}], "usage": usage}))
             return
         self.write(_HEAD + (_ROLE if config.role_first else b""))
         tail = _FINISH + (b"" if config.fault == "no-usage" else _event({"choices": [], "usage": usage})) + _DONE
         request_id = self._headers.get(b"x-request-id", b"").decode("latin-1")
-        self._server.begin(Answer(self, request_id, received_ns, _chunks(config, tokens), tail))
+        self._server.begin(Answer(self, request_id, received_ns, _chunks(config, tokens), tail, tokens))
 
 
 @lru_cache(maxsize=64)
@@ -241,8 +259,11 @@ def _event(content: dict[str, object]) -> bytes:
 
 
 def _plain(status: bytes, body: dict[str, object]) -> bytes:
-    data = json.dumps(body).encode()
-    return b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(data), data)
+    return _response(status, b"application/json", json.dumps(body).encode())
+
+
+def _response(status: bytes, content_type: bytes, data: bytes) -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (status, content_type, len(data), data)
 
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
