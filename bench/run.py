@@ -1,25 +1,19 @@
 """One measured run, from a workload to files on disk (edge)."""
 
-import asyncio
-import contextlib
-import gc
-import os
 import secrets
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvloop
 import yaml
 
 from bench.errors import BenchError
+from bench.load.drive import StopWhen, Watcher, drive
 from bench.load.endpoint import Endpoint
-from bench.load.generator import LoadReport, LoadRun
-from bench.load.spool import Spool
+from bench.load.generator import Job
+from bench.load.progress import Progress
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples, write_samples
+from bench.results.samples import REQUESTS, TOKENS, Keep, Samples, read_samples, write_samples
 from bench.results.summary import RunInfo, Summary, ToolInfo
 from bench.workload import Workload
 from stack.evidence.provenance import tool
@@ -31,6 +25,14 @@ SUMMARY = "summary.json"
 WORKLOAD = "workload.yaml"
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread (the progress bar) may keep the interpreter from the event loop; Python's default is 5 ms."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is made; what it is to do stands in the workload. `stop_when` is asked 4 times a second: a reason it gives ends the run."""
+
+    keep: Keep = field(default_factory=Keep)
+    stop_when: StopWhen | None = None
 
 
 def new_seed() -> int:
@@ -47,6 +49,7 @@ def run_workload(
     seed: int | None = None,
     ca_file: Path | None = None,
     reporter: Reporter,
+    options: RunOptions | None = None,
 ) -> Summary:
     """Drive `url` with `workload` and write requests.parquet, tokens.parquet, summary.json and workload.yaml into `out`.
 
@@ -54,16 +57,19 @@ def run_workload(
     reached or takes none of the requests. A client that could not keep up gives a summary that is not `valid`.
     """
     called_ns = time.monotonic_ns()
+    options = options or RunOptions()
     if workload.model is None:
         raise BenchError("field `model`: missing in the workload: give the model's name there or with --model")
     endpoint = Endpoint.parse(url, api_key=api_key, ca_file=ca_file)
     chosen_seed = new_seed() if seed is None else seed
     out.mkdir(parents=True, exist_ok=True)
     (out / SUMMARY).unlink(missing_ok=True)  # a folder never shows the summary of one run beside the samples of another
-    spool_path = out / f".spool.{os.getpid()}"
+    job = Job(workload=workload, seed=chosen_seed, run_id=f"bench-{secrets.token_hex(4)}")
+    spool = out / ".spool.0"
     started_at = now()
     try:
-        report = _load(workload, endpoint, seed=chosen_seed, spool_path=spool_path, reporter=reporter, called_ns=called_ns)
+        with reporter.step(f"Measuring {workload.name or 'workload'}", total=_total(workload)) as step:
+            report = drive(job, endpoint, spool=spool, watch=_show(step), stop_when=options.stop_when, called_ns=called_ns)
         run = RunInfo(
             workload=workload,
             seed=chosen_seed,
@@ -72,12 +78,14 @@ def run_workload(
             started_at=started_at,
             started_ns=report.started_ns,
             state=report.state,
+            reason=report.reason,
             client=report.health,
+            workers=report.workers,
         )
         with reporter.step("Reading the answers") as step:
-            write_samples(out, spool_path, run, step)
+            write_samples(out, report.spools, run, step, options.keep)
     finally:
-        spool_path.unlink(missing_ok=True)
+        spool.unlink(missing_ok=True)
     samples = read_samples(out / REQUESTS, out / TOKENS)
     refuse_rejected(samples)
     summary = summarize(samples)
@@ -105,54 +113,14 @@ def refuse_rejected(samples: Samples) -> None:
         raise BenchError(f"{samples.run.url}: all requests failed ({status}): {detail}")
 
 
-def _load(workload: Workload, endpoint: Endpoint, *, seed: int, spool_path: Path, reporter: Reporter, called_ns: int) -> LoadReport:
+def _total(workload: Workload) -> int | None:
     stop = workload.stop
-    total = None if stop.requests is None or stop.duration_s is not None else workload.warmup.requests + stop.requests
-    spool = Spool(spool_path)
-    try:
-        title = f"Measuring {workload.name or 'workload'}"
-        with reporter.step(title, total=total) as step, _undisturbed(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as loop:
-            return loop.run(_load_async(workload, endpoint, seed=seed, spool=spool, step=step, called_ns=called_ns))
-    finally:
-        spool.close()
+    return None if stop.requests is None or stop.duration_s is not None else workload.warmup.requests + stop.requests
 
 
-async def _load_async(workload: Workload, endpoint: Endpoint, *, seed: int, spool: Spool, step: Step, called_ns: int) -> LoadReport:
-    load = LoadRun(workload, endpoint, seed=seed, run_id=f"bench-{secrets.token_hex(4)}", keep=spool.append)
-    with _signals_call(lambda: load.stop("interrupted")):
-        return await load.run(step, called_ns=called_ns)
+def _show(step: Step) -> Watcher:
+    def show(progress: Progress) -> None:
+        step.done = progress.over
+        step.note(f"{progress.in_flight} in flight" + (f", {progress.failed} failed" if progress.failed else ""))
 
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No garbage collection and short thread switches while times are taken; nothing that the run makes is cyclic and lasting."""
-    was_enabled, interval_s = gc.isenabled(), sys.getswitchinterval()
-    gc.collect()
-    gc.disable()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval_s)
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def _signals_call(stop: Callable[[], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM call `stop` in the running loop; the handlers before are put back. Nothing outside the main thread."""
-    loop = asyncio.get_running_loop()
-    before = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            loop.add_signal_handler(number, stop)
-            before[number] = handler
-    except (ValueError, RuntimeError):  # not the main thread
-        pass
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+    return show

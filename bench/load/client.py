@@ -5,15 +5,19 @@ import ssl
 from collections.abc import Callable
 from time import monotonic_ns
 
-from bench.load.connection import Connection
+from bench.load.connection import Connection, Tally
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Exchange, Outcome
+
+MOST_CONNECTING = 256
+"""Connections being opened at once before the load begins: more would overrun a listen queue."""
 
 
 class Client:
     """As many connections as there are requests in flight, and no limit: a request never waits for another's answer.
 
     `on_over` gets each exchange exactly once, with its outcome and `closed_ns` set, and whether the server answered it with 200.
+    The owner calls `expire` now and then.
     """
 
     def __init__(self, endpoint: Endpoint, *, timeout_s: float, on_over: Callable[[Exchange, bool], None]) -> None:
@@ -24,6 +28,7 @@ class Client:
         self._idle: list[Connection] = []
         self._busy: dict[Exchange, Connection | None] = {}
         self._connecting: set[asyncio.Task[None]] = set()
+        self.tally = Tally()
 
     @property
     def in_flight(self) -> int:
@@ -31,12 +36,17 @@ class Client:
 
     async def open(self, count: int) -> None:
         """Open `count` idle connections; OSError when the endpoint cannot be reached."""
-        self._idle += await asyncio.gather(*(self._connect() for _ in range(count)))
+        gate = asyncio.Semaphore(MOST_CONNECTING)
+
+        async def one() -> Connection:
+            async with gate:
+                return await self._connect()
+
+        self._idle += await asyncio.gather(*(one() for _ in range(count)))
 
     def send(self, exchange: Exchange) -> None:
         """Write the request on an idle connection, or on a new one as soon as that is open."""
         exchange.dispatched_ns = monotonic_ns()
-        exchange.timer = self._loop.call_later(self._timeout_s - (exchange.dispatched_ns - exchange.intended_ns) / 1e9, self._expire, exchange)
         while self._idle:
             connection = self._idle.pop()
             if connection.alive:
@@ -46,10 +56,21 @@ class Client:
                 return
         self._send_on_new_connection(exchange)
 
-    def cancel_all(self) -> None:
+    def expire(self) -> None:
+        """End what is older than the time-out. Requests stand in the order in which they were sent: the first young one ends the search."""
+        oldest_ns = monotonic_ns() - round(self._timeout_s * 1e9)
+        late = []
+        for exchange in self._busy:
+            if exchange.dispatched_ns > oldest_ns:
+                break
+            late.append(exchange)
+        for exchange in late:
+            self._abandon(exchange, Outcome.TIMEOUT, f"no complete answer in {self._timeout_s:g} s")
+
+    def cancel_all(self, why: str) -> None:
         """End every exchange in flight as cancelled."""
         for exchange in list(self._busy):
-            self._abandon(exchange, Outcome.CANCELLED, "the run was stopped")
+            self._abandon(exchange, Outcome.CANCELLED, why)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -85,7 +106,7 @@ class Client:
         endpoint = self._endpoint
         server_name = endpoint.host if endpoint.tls else None
         _, connection = await self._loop.create_connection(
-            lambda: Connection(self._ended), endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=server_name
+            lambda: Connection(self._ended, self.tally), endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=server_name
         )
         return connection
 
@@ -99,9 +120,6 @@ class Client:
             self._idle.append(connection)
         self._over(exchange, outcome, detail, answered=connection.status == 200)
 
-    def _expire(self, exchange: Exchange) -> None:
-        self._abandon(exchange, Outcome.TIMEOUT, f"no complete answer in {self._timeout_s:g} s")
-
     def _abandon(self, exchange: Exchange, outcome: Outcome, detail: str) -> None:
         if connection := self._busy[exchange]:
             connection.drop()
@@ -110,8 +128,6 @@ class Client:
     def _over(self, exchange: Exchange, outcome: Outcome, detail: str, *, answered: bool) -> None:
         exchange.closed_ns = exchange.stamps[-1] if outcome is Outcome.COMPLETE else monotonic_ns()
         exchange.outcome, exchange.detail = outcome, detail
-        if exchange.timer is not None:
-            exchange.timer.cancel()
         del self._busy[exchange]
         self._on_over(exchange, answered)
 

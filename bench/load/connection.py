@@ -9,18 +9,29 @@ import httptools
 
 from bench.load.exchange import Exchange, Outcome
 
+END_OF_BODY = b"\r\n\r\n"
+SHORTEST_END = 8
+"""A shorter read may hold only a part of the seven bytes that end a chunked body."""
+
 
 class Connection(asyncio.Protocol):
-    """Stamps each read as it comes in, keeps the bytes, and tells its owner when an answer ends or the connection is lost."""
+    """Stamps each read as it comes in, keeps the bytes, and tells its owner when an answer ends or the connection is lost.
 
-    __slots__ = ("_complete", "_keep_alive", "_on_end", "_parser", "_transport", "exchange", "pooled", "status")
+    The HTTP parser is not run on every read: once the head has said that the body is chunked, only a read that looks like the end of
+    one is worth the time. It then gets all the bytes kept back, so what looks like an end and is none does no harm.
+    """
 
-    def __init__(self, on_end: Callable[["Connection", Exchange, Outcome, str], None]) -> None:
+    __slots__ = ("_chunked", "_complete", "_keep_alive", "_on_end", "_parsed", "_parser", "_transport", "exchange", "pooled", "status", "tally")
+
+    def __init__(self, on_end: Callable[["Connection", Exchange, Outcome, str], None], tally: "Tally") -> None:
         self._on_end = on_end
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
         self._complete = False
         self._keep_alive = False
+        self._chunked = False
+        self._parsed = 0
+        self.tally = tally
         self.exchange: Exchange | None = None
         self.pooled = False
         self.status = 0
@@ -35,6 +46,8 @@ class Connection(asyncio.Protocol):
         transport = cast(asyncio.Transport, self._transport)
         self.exchange = exchange
         self.status = 0
+        self._chunked = False
+        self._parsed = 0
         exchange.sent_ns = monotonic_ns()
         transport.write(exchange.payload)
 
@@ -58,19 +71,36 @@ class Connection(asyncio.Protocol):
             return
         exchange.stamps.append(now)
         exchange.reads.append(data)
+        self.tally.reads += 1
+        if self._chunked and len(data) >= SHORTEST_END and data[-4:] != END_OF_BODY:
+            return
+        self._parse(exchange)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        exchange = self.exchange
+        if exchange is not None and self._parser is not None:
+            self._parse(exchange)
+        self._forget()
+        if self.exchange is not None:
+            self._end(Outcome.CLOSED_EARLY, str(exc or "the server closed the connection"))
+
+    def _parse(self, exchange: Exchange) -> None:
+        """Give the parser what it has not seen yet."""
+        reads = exchange.reads
+        news = reads[self._parsed] if len(reads) == self._parsed + 1 else b"".join(reads[self._parsed :])
+        self._parsed = len(reads)
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(news)
         except httptools.HttpParserError as error:
             self._end(Outcome.NOT_HTTP, str(error))
             return
         if self._complete:
             self._complete = False
             self._end(Outcome.COMPLETE, "")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._forget()
-        if self.exchange is not None:
-            self._end(Outcome.CLOSED_EARLY, str(exc or "the server closed the connection"))
+        elif not self._chunked and self.status:
+            # Only the head may say so, and only a head that came in one piece is looked at: otherwise every read is parsed.
+            head, end, _ = reads[0].partition(END_OF_BODY)
+            self._chunked = bool(end) and b"transfer-encoding: chunked" in head.lower()
 
     def _forget(self) -> None:
         """The parser holds our methods: without this, only a garbage collection, which a run does without, would free us."""
@@ -90,3 +120,12 @@ class Connection(asyncio.Protocol):
         if outcome is not Outcome.COMPLETE or not self._keep_alive:
             self.drop()
         self._on_end(self, exchange, outcome, detail)
+
+
+class Tally:
+    """Reads from all connections of a client."""
+
+    __slots__ = ("reads",)
+
+    def __init__(self) -> None:
+        self.reads = 0

@@ -1,255 +1,249 @@
-"""When the next request goes out: closed and open loop (edge).
-
-`LoadRun` drives one workload against one endpoint; each exchange that is over is handed to `keep`.
-"""
+"""One worker's part of a run: it builds requests ahead of their time, issues them, and hands the finished ones on (edge)."""
 
 import asyncio
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import count, islice
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
 from bench.errors import BenchError
 from bench.load.bodies import RequestBodies
 from bench.load.client import Client, describe_connect_error
 from bench.load.endpoint import Endpoint
-from bench.load.exchange import Exchange, Outcome
+from bench.load.exchange import Arrival, Exchange, Outcome
+from bench.load.lag import LagMonitor
+from bench.load.pace import PAUSE_S, ReadPacer
+from bench.load.progress import Progress
 from bench.load.schedule import poisson_schedule
-from bench.load.timer import Timer
+from bench.load.share import Share
+from bench.load.spool import Spool
+from bench.load.strategy import ClosedLoop, OpenLoop, Strategy, Thinking
 from bench.results.summary import ClientHealth, State
 from bench.statistics.percentiles import mean, percentile
-from bench.workload.arrivals import Concurrency, Poisson
-from bench.workload.models import Workload
-from stack.runtime.progress import Step
+from bench.workload import Workload
+from bench.workload.arrivals import Closed, Poisson
 
 LOOK_AHEAD = 256
-LAG_EVERY_NS = 10_000_000
-PROGRESS_EVERY_S = 0.25
+REPORT_EVERY_S = 0.25
 CONNECT_TIMEOUT_S = 30.0
 ALL_REJECTED = 8
 """So many first answers none of which was a 200 end the run: the endpoint takes no request of this kind."""
 
 
 @dataclass(frozen=True)
-class LoadReport:
-    """When the load began, how it ended, and what the client noticed of itself."""
+class Job:
+    """What a worker is to do; the run's identity makes request ids that no other run uses."""
+
+    workload: Workload
+    seed: int
+    run_id: str
+    share: Share = field(default_factory=Share)
+
+
+@dataclass(frozen=True)
+class Report:
+    """When the load began, how it ended and why, and what the client noticed of itself."""
 
     started_ns: int
     state: State
+    reason: str
     health: ClientHealth
 
 
-class Strategy(Protocol):
-    """Decides when `issue` is called; `exhausted` once it will not be again."""
-
-    exhausted: bool
-
-    def start(self, began_ns: int) -> None: ...
-
-    def on_over(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-class ClosedLoop:
-    """Keeps `streams` requests in flight until the measured ones are all sent or the time is up."""
-
-    def __init__(self, workload: Workload, streams: int, issue: Callable[[int], None]) -> None:
-        stop = workload.stop
-        self._issue = issue
-        self._streams = streams
-        self._warmup = workload.warmup.requests
-        self._limit = None if stop.requests is None else self._warmup + stop.requests
-        self._duration_ns = None if stop.duration_s is None else round(stop.duration_s * 1e9)
-        self._deadline_ns: int | None = None
-        self._sent = 0
-        self.exhausted = False
-
-    def start(self, began_ns: int) -> None:  # noqa: ARG002  # streams start at once, not by the clock
-        for _ in range(self._streams):
-            self.on_over()
-
-    def on_over(self) -> None:
-        now = time.monotonic_ns()
-        if self._sent == self._warmup and self._duration_ns is not None:
-            self._deadline_ns = now + self._duration_ns
-        if self._sent == self._limit or (self._deadline_ns is not None and now >= self._deadline_ns):
-            self.exhausted = True
-        if not self.exhausted:
-            self._sent += 1
-            self._issue(now)
-
-    def stop(self) -> None:
-        self.exhausted = True
-
-
-class OpenLoop:
-    """Sends at the scheduled times, however many answers are still out."""
-
-    def __init__(self, schedule: Sequence[int], issue: Callable[[int], None]) -> None:
-        self._schedule = schedule
-        self._issue = issue
-        self._next = 0
-        self._began_ns = 0
-        self._timer = Timer(self._due)
-        self.exhausted = False
-
-    def start(self, began_ns: int) -> None:
-        self._began_ns = began_ns
-        self._due()
-
-    def on_over(self) -> None:
-        pass
-
-    def stop(self) -> None:
-        self._timer.close()
-        self.exhausted = True
-
-    def _due(self) -> None:
-        """Send everything that is due, late or not: an arrival is never dropped and its intended time never moved."""
-        while self._next < len(self._schedule):
-            at_ns = self._began_ns + self._schedule[self._next]
-            if at_ns > time.monotonic_ns():
-                self._timer.arm(at_ns)
-                return
-            self._next += 1
-            self._issue(at_ns)
-        self.stop()
-
-
-class LagMonitor:
-    """Asks every 10 ms to be called at a set time and notes how late the call came."""
-
-    def __init__(self) -> None:
-        self.lags_ns = array("q")
-        self._timer = Timer(self._due)
-        self._expected_ns = 0
-
-    def start(self) -> None:
-        self._expected_ns = time.monotonic_ns() + LAG_EVERY_NS
-        self._timer.arm(self._expected_ns)
-
-    def stop(self) -> None:
-        self._timer.close()
-
-    def _due(self) -> None:
-        now = time.monotonic_ns()
-        self.lags_ns.append(now - self._expected_ns)
-        # Ticks missed while the loop was blocked would each have come late as well: count them, or one long stall looks rare.
-        missed = (now - self._expected_ns) // LAG_EVERY_NS
-        self.lags_ns.extend(now - self._expected_ns - tick * LAG_EVERY_NS for tick in range(1, missed + 1))
-        self._expected_ns += (missed + 1) * LAG_EVERY_NS
-        self._timer.arm(self._expected_ns)
-
-
 class LoadRun:
-    """One run: builds requests ahead of their time, issues them, hands the finished ones on."""
+    """One worker's run. `prepare` connects, `run` sends from a set moment on until everything is over or `stop` is called."""
 
-    def __init__(self, workload: Workload, endpoint: Endpoint, *, seed: int, run_id: str, keep: Callable[[Exchange], None]) -> None:
+    def __init__(self, job: Job, endpoint: Endpoint, spool: Spool) -> None:
+        workload = job.workload
         self._workload = workload
         self._url = endpoint.url
-        self._keep = keep
-        self._payloads = _payloads(workload, endpoint, seed=seed, run_id=run_id)
-        self._ahead = deque(islice(self._payloads, LOOK_AHEAD))
+        self._spool = spool
+        self._requests = _Plain(RequestBodies(workload, seed=job.seed), endpoint, job)
         self._client = Client(endpoint, timeout_s=workload.timeout_s, on_over=self._over)
-        self._issued = count()
-        self._over_count = 0
+        self._connections = 1
+        self._strategy = self._choose_strategy(job)
+        self._thinking = Thinking()
+        self._pacer = ReadPacer()
+        self._monitor = LagMonitor(self._on_tick)
+        self._reads_before = 0
+        self._sent = self._over_count = self._failed = self._bytes = 0
+        self._first_byte_ms = array("d")
         self._answered = False
+        self._began_ns = 0
         self._finished = asyncio.Event()
-        self._strategy = self._choose_strategy(seed)
         self._state: State = "complete"
+        self._reason = ""
 
-    def stop(self, state: State) -> None:
+    def stop(self, state: State, reason: str = "") -> None:
         """Send nothing more and cancel what is in flight; what is over stays."""
         if self._state == "complete" and not self._finished.is_set():
-            self._state = state
-            self._strategy.stop()
-            self._client.cancel_all()
-            self._finished.set()
+            self._state, self._reason = state, reason
+            self._cancel("the run was stopped")
 
-    async def run(self, step: Step, *, called_ns: int) -> LoadReport:
-        """From the first connection to the last answer; `called_ns` is when the caller began to get ready."""
-        monitor = LagMonitor()
-        try:
-            await self._connect()
-            cpu_ns, began_ns = time.process_time_ns(), time.monotonic_ns()
-            monitor.start()
-            self._strategy.start(began_ns)
-            await self._wait(step)
-            wall_s, cpu_s = (time.monotonic_ns() - began_ns) / 1e9, (time.process_time_ns() - cpu_ns) / 1e9
-            lags_ms = sorted(lag_ns / 1e6 for lag_ns in monitor.lags_ns)
-            health = ClientHealth(
-                cpu_s=cpu_s,
-                cpu_share=cpu_s / wall_s,
-                loop_lag_ms_mean=mean(lags_ms) if lags_ms else None,
-                loop_lag_ms_p99=percentile(lags_ms, 0.99) if lags_ms else None,
-                start_s=(began_ns - called_ns) / 1e9,
-                peak_rss_mb=peak_rss_mb(),
-            )
-            return LoadReport(started_ns=began_ns, state=self._state, health=health)
-        finally:
-            monitor.stop()
-            self._strategy.stop()
-            await self._client.close()
-
-    async def _connect(self) -> None:
+    async def prepare(self) -> None:
         """One connection per stream before the clock starts, or a single one in open loop: an unreachable endpoint is told at once."""
-        arrivals = self._workload.arrivals
         try:
-            await asyncio.wait_for(self._client.open(arrivals.streams if isinstance(arrivals, Concurrency) else 1), timeout=CONNECT_TIMEOUT_S)
+            await asyncio.wait_for(self._client.open(self._connections), timeout=CONNECT_TIMEOUT_S)
         except TimeoutError:
             raise BenchError(f"--url {self._url}: no connection within {CONNECT_TIMEOUT_S:g} s") from None
         except OSError as error:
             raise BenchError(f"--url {self._url}: cannot connect: {describe_connect_error(error)}") from None
 
-    async def _wait(self, step: Step) -> None:
+    async def run(self, *, begin_ns: int, called_ns: int, report: Callable[[Progress], Awaitable[None]]) -> Report:
+        """From `begin_ns` (now, if that has passed) to the last answer; `report` is called 4 times a second and at the end.
+
+        `called_ns` is when the caller began to get ready.
+        """
+        try:
+            await asyncio.sleep(max(0.0, (begin_ns - time.monotonic_ns()) / 1e9))
+            cpu_ns, self._began_ns = time.process_time_ns(), max(begin_ns, time.monotonic_ns())
+            if not self._finished.is_set():
+                self._monitor.start()
+                self._strategy.start(self._began_ns)
+            await self._wait(report)
+            health = self._health(cpu_s=(time.process_time_ns() - cpu_ns) / 1e9, start_s=(self._began_ns - called_ns) / 1e9)
+            return Report(started_ns=self._began_ns, state=self._state, reason=self._reason, health=health)
+        finally:
+            self._monitor.stop()
+            self._pacer.stop()
+            self._thinking.stop()
+            self._strategy.stop()
+            await self._client.close()
+
+    def _choose_strategy(self, job: Job) -> Strategy:
+        workload, share = self._workload, job.share
+        arrivals = workload.arrivals
+        if isinstance(arrivals, Closed):
+            strategy = ClosedLoop(workload, arrivals, self._issue, share)
+            self._connections = max(1, strategy.first_streams)
+            return strategy
+        at_ns = poisson_schedule(cast(Poisson, arrivals), warmup=workload.warmup.requests, stop=workload.stop, seed=job.seed)
+        cap = arrivals.max_in_flight
+        return OpenLoop(at_ns, workload.warmup.requests, self._issue, share, cap=None if cap is None else share.of(cap))
+
+    async def _wait(self, report: Callable[[Progress], Awaitable[None]]) -> None:
+        drain_s, drain_until_s = self._workload.drain.timeout_s, None
         while not self._finished.is_set():
-            step.done = self._over_count
-            step.note(f"{self._client.in_flight} in flight")
             try:
-                await asyncio.wait_for(self._finished.wait(), timeout=PROGRESS_EVERY_S)
+                await asyncio.wait_for(self._finished.wait(), timeout=REPORT_EVERY_S)
             except TimeoutError:
-                continue
-        step.done = self._over_count
-        step.note(f"{self._over_count} requests")
+                self._client.expire()
+            now_s = time.monotonic()
+            if drain_s is not None and self._strategy.exhausted and drain_until_s is None:
+                drain_until_s = now_s + drain_s
+            if drain_until_s is not None and now_s >= drain_until_s:
+                self._cancel(f"not over {drain_s:g} s after the last request was sent (field `drain.timeout_s`)")
+            self._flush()
+            await report(self._progress())
 
-    def _choose_strategy(self, seed: int) -> Strategy:
-        workload, arrivals = self._workload, self._workload.arrivals
-        if isinstance(arrivals, Poisson):
-            schedule = poisson_schedule(arrivals, warmup=workload.warmup.requests, stop=workload.stop, seed=seed)
-            if len(schedule) <= workload.warmup.requests:
-                raise BenchError("field `stop.duration_s`: no arrival falls into it: make it longer or `arrivals.rate` higher")
-            return OpenLoop(schedule, self._issue)
-        if isinstance(arrivals, Concurrency):
-            return ClosedLoop(workload, arrivals.streams, self._issue)
-        raise BenchError(f"field `arrivals`: kind {arrivals.kind} is not built yet")
+    def _flush(self) -> None:
+        try:
+            self._spool.flush()
+        except OSError as error:
+            self.stop("disk_full", f"{self._spool.path}: {error.strerror}")
 
-    def _issue(self, intended_ns: int) -> None:
-        payload = self._ahead.popleft()
-        self._client.send(Exchange(next(self._issued), payload, intended_ns))
-        self._ahead.append(next(self._payloads))
+    def _progress(self) -> Progress:
+        first_byte_ms, self._first_byte_ms = tuple(self._first_byte_ms), array("d")
+        return Progress(
+            elapsed_s=(time.monotonic_ns() - self._began_ns) / 1e9,
+            sent=self._sent,
+            over=self._over_count,
+            failed=self._failed,
+            in_flight=self._client.in_flight,
+            bytes_read=self._bytes,
+            first_byte_ms=first_byte_ms,
+        )
+
+    def _health(self, *, cpu_s: float, start_s: float) -> ClientHealth:
+        lags_ms = sorted(lag_ns / 1e6 for lag_ns in self._monitor.lags_ns)
+        return ClientHealth(
+            cpu_s=cpu_s,
+            cpu_share=cpu_s / max(1e-9, (time.monotonic_ns() - self._began_ns) / 1e9),
+            loop_lag_ms_mean=mean(lags_ms) if lags_ms else None,
+            loop_lag_ms_p99=percentile(lags_ms, 0.99) if lags_ms else None,
+            start_s=start_s,
+            peak_rss_mb=peak_rss_mb(),
+            read_pause_ms=PAUSE_S * 1e3 if self._pacer.ever_rested else 0.0,
+        )
+
+    def _on_tick(self) -> None:
+        reads = self._client.tally.reads
+        self._pacer.tell(reads - self._reads_before)
+        self._reads_before = reads
+
+    def _issue(self, arrival: Arrival) -> None:
+        self._sent += 1
+        self._client.send(self._requests.first(arrival))
+
+    def _issue_turn(self, exchange: Exchange) -> None:
+        # A user's pause ends when it ends: what the timer adds to it is not the server's.
+        exchange.intended_ns = exchange.due_ns = time.monotonic_ns()
+        self._sent += 1
+        self._client.send(exchange)
 
     def _over(self, exchange: Exchange, answered: bool) -> None:
         self._over_count += 1
         self._answered = self._answered or answered
+        complete = exchange.outcome is Outcome.COMPLETE and answered
+        self._failed += not complete
         if exchange.outcome is not Outcome.CANCELLED:
             # The next request first: what it waits for here would be charged to the server.
-            self._strategy.on_over()
-        self._keep(exchange)
+            following = self._requests.following(exchange) if complete and self._state == "complete" else None
+            if following is None:
+                self._strategy.on_over()
+            else:
+                turn, pause_ns = following
+                if pause_ns:
+                    self._thinking.after(pause_ns, lambda: self._issue_turn(turn))
+                else:
+                    self._issue_turn(turn)
+        if exchange.stamps:
+            self._first_byte_ms.append((exchange.stamps[0] - exchange.intended_ns) / 1e6)
+        self._bytes += sum(map(len, exchange.reads))
+        try:
+            self._spool.append(exchange)
+        except OSError as error:
+            self.stop("disk_full", f"{self._spool.path}: {error.strerror}")
         if not self._answered and self._over_count >= ALL_REJECTED:
             self.stop("given_up")
-        if self._strategy.exhausted and self._client.in_flight == 0:
+        self._check_finished()
+
+    def _cancel(self, why: str) -> None:
+        self._strategy.stop()
+        self._thinking.stop()
+        self._client.cancel_all(why)
+        self._check_finished()
+
+    def _check_finished(self) -> None:
+        if self._strategy.exhausted and self._client.in_flight == 0 and not len(self._thinking):
             self._finished.set()
 
 
-def _payloads(workload: Workload, endpoint: Endpoint, *, seed: int, run_id: str) -> Iterator[bytes]:
-    bodies = RequestBodies(workload, seed=seed)
-    for index in count():
-        yield endpoint.request(bodies(index), request_id=f"{run_id}-{index}")
+class _Plain:
+    """Requests that stand alone, built ahead of their time."""
+
+    def __init__(self, bodies: RequestBodies, endpoint: Endpoint, job: Job) -> None:
+        self._bodies = bodies
+        self._endpoint = endpoint
+        self._job = job
+        self._places = count()
+        self._ahead = deque(self._next() for _ in range(LOOK_AHEAD))
+
+    def first(self, arrival: Arrival) -> Exchange:
+        index, payload = self._ahead.popleft()
+        self._ahead.append(self._next())
+        return Exchange(index, payload, arrival)
+
+    def following(self, exchange: Exchange) -> tuple[Exchange, int] | None:  # noqa: ARG002
+        return None
+
+    def _next(self) -> tuple[int, bytes]:
+        index = self._job.share.unit(next(self._places))
+        return index, self._endpoint.request(self._bodies(index), request_id=f"{self._job.run_id}-{index}")
 
 
 def peak_rss_mb() -> float:

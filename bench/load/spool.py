@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from bench.load.exchange import Exchange, Outcome
 
-# index, intended, dispatched, sent, closed, outcome, resent, number of reads, length of the detail
-HEADER = struct.Struct("<qqqqqBBII")
+# index, unit, turn, intended, due, dispatched, sent, closed, outcome, resent, warm-up, number of reads, length of the detail
+HEADER = struct.Struct("<qqiqqqqqBBBII")
 BUFFER = 1 << 20
 
 
@@ -22,12 +22,16 @@ class RawExchange:
     """What the client saw of one request; stamps in ns of the monotonic clock, `sent_ns` 0 when it never was."""
 
     index: int
+    unit: int
+    turn: int
     intended_ns: int
+    due_ns: int
     dispatched_ns: int
     sent_ns: int
     closed_ns: int
     outcome: Outcome
     resent: bool
+    warmup: bool
     detail: str
     reads: tuple[tuple[int, bytes], ...]
 
@@ -36,6 +40,7 @@ class Spool:
     """Appends exchanges to a file."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._out: BinaryIO = path.open("wb", buffering=BUFFER)
 
     def append(self, exchange: Exchange) -> None:
@@ -43,16 +48,24 @@ class Spool:
         lengths = array("I", map(len, exchange.reads))
         head = HEADER.pack(
             exchange.index,
+            exchange.unit,
+            exchange.turn,
             exchange.intended_ns,
+            exchange.due_ns,
             exchange.dispatched_ns,
             exchange.sent_ns,
             exchange.closed_ns,
             exchange.outcome,
             exchange.resent,
+            exchange.warmup,
             len(lengths),
             len(detail),
         )
         self._out.write(b"".join((head, exchange.stamps.tobytes(), lengths.tobytes(), detail, *exchange.reads)))
+
+    def flush(self) -> None:
+        """Hand everything to the kernel: what is written before this survives the process, however it ends."""
+        self._out.flush()
 
     def close(self) -> None:
         self._out.close()
@@ -62,7 +75,7 @@ def read_spool(path: Path) -> Iterator[RawExchange]:
     """All whole exchanges in the order in which they ended; a last one that was cut off is left out."""
     with path.open("rb") as source:
         while len(head := source.read(HEADER.size)) == HEADER.size:
-            index, intended, dispatched, sent, closed, outcome, resent, count, detail_length = HEADER.unpack(head)
+            index, unit, turn, intended, due, dispatched, sent, closed, outcome, resent, warmup, count, detail_length = HEADER.unpack(head)
             stamps, lengths = array("q"), array("I")
             table = source.read(count * (stamps.itemsize + lengths.itemsize))
             if len(table) < count * (stamps.itemsize + lengths.itemsize):
@@ -74,12 +87,16 @@ def read_spool(path: Path) -> Iterator[RawExchange]:
                 return
             yield RawExchange(
                 index=index,
+                unit=unit,
+                turn=turn,
                 intended_ns=intended,
+                due_ns=due,
                 dispatched_ns=dispatched,
                 sent_ns=sent,
                 closed_ns=closed,
                 outcome=Outcome(outcome),
                 resent=bool(resent),
+                warmup=bool(warmup),
                 detail=rest[:detail_length].decode(),
                 reads=tuple(zip(stamps, _cut(rest, detail_length, lengths), strict=True)),
             )

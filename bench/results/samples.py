@@ -5,7 +5,7 @@ figure out again. Stamps are nanoseconds from the start of the run; a stamp that
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +38,11 @@ REQUEST_SCHEMA = pa.schema(
         pa.field("http_status", pa.int32()),
         pa.field("detail", pa.string(), nullable=False),
         pa.field("resent", pa.bool_(), nullable=False),
+        pa.field("worker", pa.int32(), nullable=False),
+        pa.field("session", pa.int64()),
+        pa.field("turn", pa.int32()),
         pa.field("intended_ns", pa.int64(), nullable=False),
+        pa.field("due_ns", pa.int64(), nullable=False),
         pa.field("dispatched_ns", pa.int64(), nullable=False),
         pa.field("sent_ns", pa.int64()),
         pa.field("first_content_ns", pa.int64()),
@@ -84,15 +88,24 @@ class Keep:
     count_tokens: Callable[[str], int] | None = None
 
 
-def write_samples(out: Path, spool: Path, run: RunInfo, step: Step, keep: Keep | None = None) -> None:
-    """Decode a spool into the two files, a row group at a time, in the order in which the requests ended."""
+@dataclass(frozen=True)
+class SpoolFile:
+    """What one worker left; `clock_offset_ns` is taken off its stamps."""
+
+    path: Path
+    worker: int = 0
+    clock_offset_ns: int = 0
+
+
+def write_samples(out: Path, spools: Sequence[SpoolFile], run: RunInfo, step: Step, keep: Keep | None = None) -> None:
+    """Decode the workers' spools into the two files, a row group at a time, in the order in which the requests of each ended."""
     described = REQUEST_SCHEMA.with_metadata({RUN_KEY: run.model_dump_json().encode()})
     with ExitStack() as stack:
         requests, tokens = (
             stack.enter_context(pq.ParquetWriter(stack.enter_context(atomic_path(out / name)), schema, compression="zstd"))
             for name, schema in ((REQUESTS, described), (TOKENS, TOKEN_SCHEMA))
         )
-        for request_rows, token_columns in _groups(spool, run, keep or Keep()):
+        for request_rows, token_columns in _groups(spools, run, keep or Keep()):
             requests.write_table(pa.Table.from_pylist(request_rows, schema=described))
             tokens.write_table(pa.table(token_columns, schema=TOKEN_SCHEMA))
             step.advance(len(request_rows))
@@ -121,20 +134,25 @@ def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) 
         raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
 
 
-def _groups(spool: Path, run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[Any]]]]:
+def _groups(spools: Sequence[SpoolFile], run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[Any]]]]:
     """Request rows and the columns of their tokens, in groups that memory can hold."""
     rows, columns = _empty_group()
-    for raw in read_spool(spool):
-        answer = decode(raw, keep_text=keep.text or keep.count_tokens is not None)
-        rows.append(_request_row(raw, answer, run) | _words(answer, keep))
-        columns["request"] += [raw.index] * len(answer.deltas)
-        columns["t_ns"] += [delta.t_ns - run.started_ns for delta in answer.deltas]
-        columns["kind"] += [delta.kind for delta in answer.deltas]
-        columns["chars"] += [delta.chars for delta in answer.deltas]
-        columns["running_tokens"] += [delta.tokens for delta in answer.deltas]
-        if len(rows) + len(columns["t_ns"]) >= ROWS_PER_GROUP:
-            yield rows, columns
-            rows, columns = _empty_group()
+    sessions = run.workload.prompts.kind == "sessions"
+    for spool in spools:
+        zero_ns = run.started_ns + spool.clock_offset_ns
+        for raw in read_spool(spool.path):
+            answer = decode(raw, keep_text=keep.text or keep.count_tokens is not None)
+            row = _request_row(raw, answer, zero_ns)
+            row |= {"worker": spool.worker, "session": raw.unit if sessions else None, "turn": raw.turn if sessions else None}
+            rows.append(row | _words(answer, keep))
+            columns["request"] += [raw.index] * len(answer.deltas)
+            columns["t_ns"] += [delta.t_ns - zero_ns for delta in answer.deltas]
+            columns["kind"] += [delta.kind for delta in answer.deltas]
+            columns["chars"] += [delta.chars for delta in answer.deltas]
+            columns["running_tokens"] += [delta.tokens for delta in answer.deltas]
+            if len(rows) + len(columns["t_ns"]) >= ROWS_PER_GROUP:
+                yield rows, columns
+                rows, columns = _empty_group()
     yield rows, columns
 
 
@@ -142,18 +160,18 @@ def _empty_group() -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
     return [], {name: [] for name in TOKEN_SCHEMA.names}
 
 
-def _request_row(raw: RawExchange, answer: Answer, run: RunInfo) -> dict[str, Any]:
+def _request_row(raw: RawExchange, answer: Answer, start: int) -> dict[str, Any]:
     deltas = answer.deltas
     visible = next((delta for delta in deltas if delta.kind != "reasoning"), None)
-    start = run.started_ns
     return {
         "request": raw.index,
-        "phase": "warmup" if raw.index < run.workload.warmup.requests else "measured",
+        "phase": "warmup" if raw.warmup else "measured",
         "status": answer.status,
         "http_status": answer.http_status,
         "detail": answer.detail,
         "resent": raw.resent,
         "intended_ns": raw.intended_ns - start,
+        "due_ns": raw.due_ns - start,
         "dispatched_ns": raw.dispatched_ns - start,
         "sent_ns": raw.sent_ns - start if raw.sent_ns else None,
         "first_content_ns": deltas[0].t_ns - start if deltas else None,

@@ -16,7 +16,9 @@ class Concurrency(Frozen):
 
     kind: Literal["concurrency"]
     streams: int = Field(ge=1, le=100_000, description="Requests in flight at all times")
-    ramp_s: float = Field(default=0.0, ge=0, le=86_400, description="Start the streams evenly spread over so many seconds; 0: all at once")
+    ramp_s: float | None = Field(
+        default=None, ge=0, le=86_400, description="Start the streams evenly spread over so many seconds; null: 1 ms apart, but within 1 s; 0: all at once"
+    )
 
 
 class StreamStep(Frozen):

@@ -72,7 +72,7 @@ class Workload(Frozen):
     reference: LengthReference | None = None
     temperature: float = Field(default=0.0, ge=0, le=2)
     extra_body: dict[str, Any] = Field(default_factory=dict, description="Further fields of the request's JSON body")
-    timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="Longest life of one request, from its intended start")
+    timeout_s: float = Field(default=600.0, gt=0, le=86_400, description="Longest time from sending a request to the end of its answer")
 
     @property
     def open_loop(self) -> bool:

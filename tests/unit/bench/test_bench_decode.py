@@ -34,7 +34,7 @@ def raw(data: bytes, *, cuts: list[int] | None = None, outcome: Outcome = Outcom
     """One read for each piece; the stamp of a read is the number of bytes before its end."""
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts or ())})
     reads = tuple((end, data[begin:end]) for begin, end in itertools.pairwise(places))
-    return RawExchange(0, 0, 0, 1, 10**6, outcome, resent=False, detail=detail, reads=reads)
+    return RawExchange(0, 0, 0, 0, 0, 0, 1, 10**6, outcome, resent=False, warmup=False, detail=detail, reads=reads)
 
 
 def whole(*events: bytes) -> bytes:
