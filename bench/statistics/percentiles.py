@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from bench.statistics.special import binomial_cdf
 
@@ -53,6 +54,7 @@ def _first(count: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
+@lru_cache(maxsize=64)
 def interval_floor(share: float, *, confidence: float = 0.95) -> int:
     """Fewest samples that give an interval: 6 for the median, 36 for p90, 72 for p95, 368 for p99 at 95 %."""
     count = 1
