@@ -1,24 +1,12 @@
 """Which plots a record gets, drawn from its own figures and samples (logic over stored files)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-import numpy as np
-from markupsafe import Markup
-
-from bench.results.decode import OK
+from bench.report.charts import Chart, distributions
+from bench.report.series import course
+from bench.report.svg import Bar, bars
 from bench.results.samples import REQUESTS, TOKENS, read_samples
 from stack.evidence import StoredRecord
-from stack.proposal.svg import Bar, bars, ecdf
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A plot with its caption."""
-
-    title: str
-    svg: Markup
-    caption: str = ""
 
 
 def charts(stored: StoredRecord) -> tuple[Chart, ...]:
@@ -32,29 +20,7 @@ def _bench(stored: StoredRecord) -> tuple[Chart, ...]:
     if stored.record.artifact(REQUESTS) is None or stored.record.artifact(TOKENS) is None:
         return ()
     samples = read_samples(stored.artifact_path(REQUESTS), stored.artifact_path(TOKENS))
-    rows = [row for row in samples.requests.to_pylist() if row["phase"] == "measured" and row["status"] == OK and row["first_content_ns"] is not None]
-    start = "intended_ns" if samples.run.workload.open_loop else "sent_ns"
-    since = "the moment it was due" if samples.run.workload.open_loop else "the moment it was sent"
-    request, stamp = samples.tokens["request"].to_numpy(), samples.tokens["t_ns"].to_numpy()
-    same = (request[1:] == request[:-1]) & np.isin(request[1:], [row["request"] for row in rows])
-    distributions = (
-        ("Time to first token", "ttft_ms", [(row["first_content_ns"] - row[start]) / 1e6 for row in rows], f"from {since}"),
-        ("Time to the last token", "e2e_ms", [(row["last_content_ns"] - row[start]) / 1e6 for row in rows], f"from {since}"),
-        ("Gap between chunks", "chunk_gap_ms", (np.diff(stamp)[same] / 1e6).tolist(), "within one answer"),
-    )
-    return tuple(
-        Chart(
-            title, ecdf(values, title=f"{title}: share of {len(values)} values at or below"), _percentiles(stored, metric) + f"{len(values):,} values, {what}"
-        )
-        for title, metric, values, what in distributions
-        if values
-    )
-
-
-def _percentiles(stored: StoredRecord, metric: str) -> str:
-    """The record's own percentiles of a metric in words."""
-    found = {figure.name.rpartition(f".{metric}.")[2]: figure.value for figure in stored.record.figures if f".{metric}." in figure.name}
-    return "".join(f"{name} {value:.4g} ms, " for name in ("p50", "p90", "p99") if isinstance(value := found.get(name), int | float))
+    return distributions(course(samples), open_loop=samples.run.workload.open_loop)
 
 
 def _labeling(stored: StoredRecord) -> tuple[Chart, ...]:

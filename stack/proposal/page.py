@@ -1,7 +1,5 @@
 """Draws `index.html`: one file that needs no network, no script and no second file to be read."""
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.report.page import LOOK, content_policy
 from stack.evidence import FigureClass, StoredRecord
 from stack.proposal.charts import charts
 from stack.proposal.claims import Outcome
@@ -31,12 +30,11 @@ def render_page(dossier: Dossier, stored: Sequence[StoredRecord]) -> bytes:
     """The page of a dossier; `stored` are its records in the same order, for their plots."""
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(quantity=quantity, stamp=lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC")
-    style = (TEMPLATES / "page.css").read_text()
-    style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    style = LOOK.read_text() + (TEMPLATES / "page.css").read_text()
     page = environment.get_template("index.html").render(
         dossier=dossier,
         style=Markup(style),  # noqa: S704 - our own file, not input
-        csp=f"default-src 'none'; style-src 'sha256-{style_hash}'; base-uri 'none'; form-action 'none'",
+        csp=content_policy(style),
         groups=_groups(dossier),
         charts={item.id: charts(item) for item in stored},
         records={record.id: record for record in dossier.records},

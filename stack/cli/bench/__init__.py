@@ -2,8 +2,11 @@
 
 import typer
 
-from stack.cli.bench import run
+from stack.cli.bench import compare, report, run
 
 app = typer.Typer(no_args_is_help=True, help="Measure a streaming chat endpoint, with raw samples and a verdict on the load generator itself.")
 app.command("run")(run.run)
 app.command("list")(run.list_workloads)
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
+app.command("check")(report.check)

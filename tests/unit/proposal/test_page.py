@@ -2,17 +2,14 @@
 
 import re
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from dossier_kit import Made
-from hypothesis import given
-from hypothesis import strategies as st
 
+from bench.report.page import LOOK
 from stack.proposal.dossier import PAGE
 from stack.proposal.page import TEMPLATES, quantity
-from stack.proposal.svg import Bar, bars, ecdf, nice_ticks
 
 
 class Parsed(HTMLParser):
@@ -91,13 +88,13 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
 def test_every_text_colour_reaches_the_contrast_of_wcag_aa(mode: int) -> None:
-    palette = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", (TEMPLATES / "page.css").read_text().split(":root {")[1 + mode]))
+    palette = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", LOOK.read_text().split(":root {")[1 + mode]))
     for ink in ("ink", "muted", "accent", "warn", "bad", "good", "info", "plain"):
         assert contrast(palette[ink], palette["paper"]) >= 4.5, ink
         assert contrast(palette[ink], palette["panel"]) >= 4.5, ink
     for chip in ("good", "bad", "warn", "info", "plain"):
         assert contrast(palette[chip], palette[f"{chip}-bg"]) >= 4.5, chip
-    for line in ("plot", "good", "bad", "warn"):
+    for line in ("plot", "second", "good", "bad", "warn"):
         assert contrast(palette[line], palette["paper"]) >= 3, line
 
 
@@ -111,34 +108,6 @@ def test_every_text_colour_reaches_the_contrast_of_wcag_aa(mode: int) -> None:
 )  # fmt: skip
 def test_values_are_shown_as_people_read_them(value: float | int | str | bool, unit: str, text: str) -> None:
     assert quantity(value, unit) == text
-
-
-@given(st.floats(min_value=0, max_value=1e12, allow_nan=False))
-def test_ticks_begin_at_zero_are_even_and_reach_the_top(top: float) -> None:
-    ticks = nice_ticks(top)
-    assert ticks[0] == 0
-    assert ticks[-1] >= top * (1 - 1e-9)
-    assert 2 <= len(ticks) <= 7
-    assert all(later > earlier for earlier, later in pairwise(ticks))
-
-
-@given(st.lists(st.floats(min_value=0, max_value=1e9, allow_nan=False), min_size=1, max_size=400))
-def test_a_distribution_is_drawn_inside_its_frame_and_the_same_each_time(values: list[float]) -> None:
-    plot = ecdf(values, title="A <plot>")
-    assert plot == ecdf(values[::-1], title="A <plot>")
-    assert "<plot>" not in plot
-    path = re.search(r'class="line" d="([^"]+)"', plot)
-    assert path is not None
-    assert all(44 <= float(x) <= 340 for x in re.findall(r"[MH]([\d.]+)", path.group(1)))
-    assert Parsed(plot).open == []
-
-
-def test_bars_keep_to_their_track_and_escape_their_words() -> None:
-    plot = bars([Bar("accuracy & more", 1.7, "170 %", "bad"), Bar("none", -1, "0")], title="T", end=1.0)
-    assert 'width="360.0"' in plot
-    assert 'width="0.0"' in plot
-    assert "accuracy &amp; more" in plot
-    assert Parsed(plot).open == []
 
 
 def test_the_template_folder_ships_what_the_page_needs() -> None:

@@ -1,0 +1,67 @@
+"""Draws report.html: one file that needs no network, no script and no second file to be read."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.report import words
+from bench.report.charts import distributions, failures, number, over_time
+from bench.report.curves import Run, curves
+from bench.report.series import course
+from bench.results.reconcile import Finding
+from bench.results.samples import Samples
+from bench.results.summary import Summary
+
+TEMPLATES = Path(__file__).parent / "templates"
+LOOK = TEMPLATES / "look.css"
+"""Palette, type, tables and plots, for every page that shows figures."""
+
+
+def content_policy(style: str) -> str:
+    """The page may show itself and its own style, and load or run nothing."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def run_page(samples: Samples, summary: Summary, *, folder: str, findings: Sequence[Finding] = ()) -> bytes:
+    """The page of one run; `findings` are what `reconcile` holds against its files."""
+    drawn = course(samples)
+    return _render(
+        "run.html",
+        summary=summary,
+        folder=folder,
+        valid=summary.valid and not findings,
+        reasons=words.reasons(summary),
+        findings=findings,
+        rows=words.metric_rows(summary),
+        asked=words.asked(summary),
+        rates=words.rates(summary),
+        client=words.client(summary),
+        distributions=distributions(drawn, open_loop=summary.workload.open_loop),
+        over_time=over_time(drawn, summary.window) if drawn.measured.any() else (),
+        failures=failures(summary),
+        workload=summary.workload.model_dump_json(indent=2, exclude_none=True),
+    )
+
+
+def overview_page(runs: Sequence[Run], *, title: str) -> bytes:
+    """The page of several runs: their table and their curves."""
+    return _render("overview.html", title=title, runs=runs, charts=curves(runs))
+
+
+def _render(template: str, **values: object) -> bytes:
+    style = LOOK.read_text() + (TEMPLATES / "report.css").read_text()
+    page = _environment().get_template(template).render(style=Markup(style), csp=content_policy(style), **values)  # noqa: S704 - our own file, not input
+    return page.encode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = number
+    return environment
