@@ -9,6 +9,7 @@ from stack.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
     from bench import Summary, Workload
+    from bench.repeats import Repeats
     from bench.results.summary import Metric
 
 INTERRUPTED = 130
@@ -37,6 +38,10 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for samples and summary. Default: out/bench/WORKLOAD.")] = None,
     evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Run so many times, each with a seed of its own, into DIR/run-1 and so on; repeats.json has the intervals.")
+    ] = 1,
+    keep_text: Annotated[bool, typer.Option("--keep-text", help="Keep the answers' text in the samples.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Drive an endpoint with a workload and report latency, rates and errors.
@@ -46,25 +51,40 @@ def run(
     """
     from bench import load_workload
     from bench.load.endpoint import read_api_key
-    from bench.run import run_workload
+    from bench.repeats import run_repeats
+    from bench.results.samples import Keep
+    from bench.run import RunOptions, new_seed, run_workload
     from stack.runtime.progress import Reporter
 
     chosen = load_workload(workload, model=model)
     place = out or Path("out") / "bench" / chosen.name
-    summary = run_workload(chosen, url=url, api_key=read_api_key(api_key_file), out=place, seed=seed, ca_file=ca_file, reporter=Reporter())
-    if evidence is not None:
-        from bench.evidence import draft
-        from stack.evidence import EvidenceStore
+    api_key, reporter, options = read_api_key(api_key_file), Reporter(), RunOptions(keep=Keep(text=keep_text))
 
-        EvidenceStore(evidence).write(*draft(summary, place))
+    def once(folder: Path, its_seed: int | None) -> "Summary":
+        summary = run_workload(chosen, url=url, api_key=api_key, out=folder, seed=its_seed, ca_file=ca_file, reporter=reporter, options=options)
+        if evidence is not None:
+            _write_evidence(evidence, summary, folder)
+        return summary
+
+    found, summaries = (None, [once(place, seed)]) if repeats == 1 else run_repeats(repeats, out=place, seed=new_seed() if seed is None else seed, run=once)
     if as_json:
-        print_json(summary)
+        print_json(found or summaries[0])
     else:
-        _show(summary, place)
-    if summary.state == "interrupted":
+        for number, summary in enumerate(summaries, 1):
+            _show(summary, place if repeats == 1 else place / f"run-{number}")
+        if found is not None:
+            _show_repeats(found, place)
+    if summaries[-1].state == "interrupted":
         raise typer.Exit(INTERRUPTED)
-    if not summary.valid:
+    if not all(summary.valid for summary in summaries):
         raise typer.Exit(1)
+
+
+def _write_evidence(store: Path, summary: "Summary", place: Path) -> None:
+    from bench.evidence import draft
+    from stack.evidence import EvidenceStore
+
+    EvidenceStore(store).write(*draft(summary, place))
 
 
 def _in_words(workload: "Workload") -> tuple[str, str, str]:
@@ -84,6 +104,18 @@ def _show(summary: "Summary", place: Path) -> None:
     for line in _lines(summary):
         typer.echo(line)
     typer.echo(f"samples and summary: {place}")
+
+
+def _show_repeats(repeats: "Repeats", place: Path) -> None:
+    print_table(
+        ("figure", "runs", "mean", "95 % interval over runs"),
+        [
+            (name, len(figure.values), _number(figure.mean), "-" if figure.interval_95 is None else " to ".join(map(_number, figure.interval_95)))
+            for name, figure in repeats.figures.items()
+        ],
+        title=f"{len(repeats.runs)} runs",
+    )
+    typer.echo(f"repeats: {place}")
 
 
 def _cells(metric: "Metric") -> tuple[str, ...]:
