@@ -2,7 +2,8 @@
 
 Sides are folders of one run, or of repeats (run-1, run-2, ...). With repeats the unit is the run: Welch's t interval of the
 difference of means over the runs. With one run a side: block bootstrap for percentiles, Welch over batch means for output,
-Newcombe for goodput. The error of the whole answer is kept to 5 % by splitting it evenly over the figures (Bonferroni).
+Newcombe for goodput. A figure is better or worse when the whole interval lies more than 1 % of A away from no difference. The
+error of the whole answer is kept to 5 % by splitting it evenly over the figures (Bonferroni).
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from bench.statistics.proportion import proportion_difference_interval
 from bench.workload.files import PATHS
 
 CONFIDENCE = 0.95
+MARGIN = 0.01
+"""Differences up to this share of A are nobody's gain or loss, however sure they are."""
 
 Verdict = Literal["better", "worse", "cannot tell"]
 
@@ -174,8 +177,9 @@ def _compare(headline: Headline, a: list[Run], b: list[Run], confidence: float) 
 
 
 def _judged(headline: Headline, a: float | None, b: float | None, interval: Interval | None, *, method: str, note: str) -> Compared:
-    """Better or worse only when the whole interval lies on one side of no difference."""
-    rose, fell = interval is not None and interval[0] > 0, interval is not None and interval[1] < 0
+    """Better or worse only when the whole interval lies on one side, further from no difference than the margin."""
+    margin = MARGIN * abs(a or 0.0)
+    rose, fell = interval is not None and interval[0] > margin, interval is not None and interval[1] < -margin
     verdict: Verdict = "cannot tell" if not rose and not fell else "better" if rose == (headline.better == "higher") else "worse"
     difference = None if a is None or b is None else b - a
     relative = difference / a if a and difference is not None else None

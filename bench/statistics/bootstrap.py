@@ -12,6 +12,8 @@ import numpy.typing as npt
 from bench.statistics.percentiles import Interval
 
 RESAMPLES = 1000
+AT_ONCE = 1_000_000
+"""Values drawn at a time: what fits into some 20 MB."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,12 +23,13 @@ def resampled_percentiles(series: Floats, shares: Sequence[float], *, seed: int,
     generator = np.random.Generator(np.random.PCG64(seed))
     count = len(series)
     length = max(1, round(count ** (1 / 3)))
-    within = np.arange(length)
+    blocks, within = -(-count // length), np.arange(length)
     found = np.empty((resamples, len(shares)))
-    for row in range(resamples):
-        starts = generator.integers(0, count - length + 1, size=-(-count // length))
-        drawn = series[(starts[:, None] + within).ravel()[:count]]
-        found[row] = np.percentile(drawn, [share * 100 for share in shares])
+    for first in range(0, resamples, rows := max(1, AT_ONCE // count)):
+        some = found[first : first + rows]
+        starts = generator.integers(0, count - length + 1, size=(len(some), blocks, 1))
+        drawn = series[(starts + within).reshape(len(some), -1)[:, :count]]
+        some[:] = np.percentile(drawn, [share * 100 for share in shares], axis=1).T
     return found
 
 
