@@ -1,14 +1,13 @@
 """From the raw bytes of one exchange to what happened in it (logic): HTTP, then events, then chat chunks."""
 
-import contextlib
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import httptools
 
 from bench.load.exchange import Outcome
-from bench.load.spool import RawExchange
+from bench.results.chat import ChatDelta, content_of, read_chunk
 from bench.results.sse import SseParser
 
 EVENT_STREAM = "text/event-stream"
@@ -24,8 +23,18 @@ _BY_OUTCOME = {
 }
 
 
-@dataclass(frozen=True)
-class Delta:
+class Received(Protocol):
+    """What a client saw of one request: how the transport left it, and what each read brought at which nanosecond."""
+
+    @property
+    def outcome(self) -> Outcome: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def reads(self) -> Sequence[tuple[int, bytes]]: ...
+
+
+class Delta(NamedTuple):
     """One event that carried content; `tokens` is the server's running count, where it sends one with each chunk."""
 
     t_ns: int
@@ -54,15 +63,13 @@ class Answer:
     reasoning: str | None = None
 
 
-def decode(raw: RawExchange, *, keep_text: bool = False) -> Answer:
+def decode(raw: Received, *, keep_text: bool = False) -> Answer:
     """Read an exchange; never raises on what a server sent."""
     response = _Response()
     chat = _ChatStream(said=Said() if keep_text else None)
     for t_ns, data in raw.reads:
-        pieces = response.feed(data)
-        if response.streams:
-            for piece in pieces:
-                chat.feed(t_ns, piece)
+        for piece in response.feed(data):
+            chat.feed(t_ns, piece)
     status, detail = _classify(raw, response, chat)
     return Answer(
         status=status,
@@ -78,7 +85,7 @@ def decode(raw: RawExchange, *, keep_text: bool = False) -> Answer:
     )
 
 
-def _classify(raw: RawExchange, response: "_Response", chat: "_ChatStream") -> tuple[str, str]:
+def _classify(raw: Received, response: "_Response", chat: "_ChatStream") -> tuple[str, str]:
     """The first thing that went wrong decides."""
     if response.status not in (None, 200):
         return f"http_{response.status}", response.text
@@ -94,27 +101,30 @@ def _classify(raw: RawExchange, response: "_Response", chat: "_ChatStream") -> t
     return OK, ""
 
 
-@dataclass
 class _Response:
     """Collects what httptools finds: status, headers, body pieces."""
 
-    status: int | None = None
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    text: str = ""
-    _pieces: list[bytes] = field(default_factory=list)
-    _parser: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.headers: dict[bytes, bytes] = {}
+        self.streams = False
+        self.text = ""
+        self._pieces: list[bytes] = []
+        self.on_body = self._pieces.append
+        self._parser: Any = httptools.HttpResponseParser(self)  # looks up the methods above once, now
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The body pieces in one read; a parse error ends the body there (the connection has recorded it)."""
-        self._pieces = []
-        with contextlib.suppress(httptools.HttpParserError):
+        """The pieces of an event stream in one read; a parse error ends the body there (the connection has recorded it)."""
+        self._pieces.clear()
+        try:  # noqa: SIM105  # contextlib.suppress would cost as much as the parsing
             self._parser.feed_data(data)
-        if not self.streams and len(self.text) < DETAIL_LENGTH:
+        except httptools.HttpParserError:
+            pass
+        if self.streams:
+            return self._pieces
+        if len(self.text) < DETAIL_LENGTH:
             self.text += b"".join(self._pieces).decode(errors="replace")
-        return self._pieces
+        return []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers[name.lower()] = value
@@ -123,19 +133,13 @@ class _Response:
         status = self._parser.get_status_code()
         if status >= 200:
             self.status = status
+            self.streams = status == 200 and self.content_type == EVENT_STREAM
         else:
             self.headers.clear()
-
-    def on_body(self, body: bytes) -> None:
-        self._pieces.append(body)
 
     @property
     def content_type(self) -> str:
         return self.headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
-
-    @property
-    def streams(self) -> bool:
-        return self.status == 200 and self.content_type == EVENT_STREAM
 
     @property
     def ends_with_connection(self) -> bool:
@@ -149,9 +153,9 @@ class Said:
     text: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
 
-    def add(self, delta: dict[str, Any]) -> None:
-        self.text.append(delta.get("content") or delta.get("refusal") or "")
-        self.reasoning.append(delta.get("reasoning_content") or delta.get("reasoning") or "")
+    def add(self, delta: ChatDelta) -> None:
+        self.text.append(delta.content or delta.refusal or "")
+        self.reasoning.append(delta.reasoning_content or delta.reasoning or "")
 
 
 @dataclass
@@ -182,38 +186,25 @@ class _ChatStream:
 
     def _chunk(self, t_ns: int, data: bytes) -> None:
         try:
-            chunk = json.loads(data)
-            if error := chunk.get("error"):
-                self.error = str(error.get("message", error)) if isinstance(error, dict) else str(error)
-                return
-            running = self._usage(chunk.get("usage"))
-            for choice in chunk["choices"]:
-                self.finish_reason = choice.get("finish_reason") or self.finish_reason
-                delta = choice.get("delta") or {}
-                lengths = content_lengths(delta)
-                if not lengths:
-                    self.empty_choices_ns.append(t_ns)
-                    continue
-                self.deltas.append(Delta(t_ns, next(iter(lengths)), sum(lengths.values()), running))
-                if self.said is not None:
-                    self.said.add(delta)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            chunk = read_chunk(data)
+        except (ValueError, RecursionError):
             self.fault = f"not a chat chunk: {data[:100].decode(errors='replace')}"
-
-    def _usage(self, usage: dict[str, Any] | None) -> int | None:
-        if usage is None:
-            return None
-        self.prompt_tokens, self.completion_tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-        return self.completion_tokens
-
-
-def content_lengths(delta: dict[str, Any]) -> dict[str, int]:
-    """Characters of content in a delta by kind, what a reader sees before what the model thinks; kinds without any are left out."""
-    functions = [call.get("function") or {} for call in delta.get("tool_calls") or ()]
-    found = {
-        "text": len(delta.get("content") or ""),
-        "refusal": len(delta.get("refusal") or ""),
-        "tool_call": sum(len(function.get("name") or "") + len(function.get("arguments") or "") for function in functions),
-        "reasoning": len(delta.get("reasoning_content") or delta.get("reasoning") or ""),
-    }
-    return {kind: chars for kind, chars in found.items() if chars}
+            return
+        if chunk.error:
+            self.error = str(chunk.error.get("message", chunk.error)) if isinstance(chunk.error, dict) else str(chunk.error)
+            return
+        running = None
+        if chunk.usage is not None:
+            self.prompt_tokens, self.completion_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+            running = self.completion_tokens
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
+            delta = choice.delta
+            content = None if delta is None else content_of(delta)
+            if delta is None or content is None:
+                self.empty_choices_ns.append(t_ns)
+                continue
+            self.deltas.append(Delta(t_ns, content[0], content[1], running))
+            if self.said is not None:
+                self.said.add(delta)

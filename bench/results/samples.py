@@ -5,6 +5,7 @@ figure out again. Stamps are nanoseconds from the start of the run; a stamp that
 """
 
 import json
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.load.spool import RawExchange, read_spool
-from bench.results.decode import OK, Answer, decode
+from bench.results.chat import KINDS
+from bench.results.decode import OK, Answer, Delta, decode
 from bench.results.summary import RunInfo
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import atomic_path
@@ -29,6 +31,7 @@ REQUESTS = "requests.parquet"
 TOKENS = "tokens.parquet"
 RUN_KEY = b"stackproof.run"
 ROWS_PER_GROUP = 100_000
+KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 REQUEST_SCHEMA = pa.schema(
     [
@@ -107,7 +110,7 @@ def write_samples(out: Path, spools: Sequence[SpoolFile], run: RunInfo, step: St
         )
         for request_rows, token_columns in _groups(spools, run, keep or Keep()):
             requests.write_table(pa.Table.from_pylist(request_rows, schema=described))
-            tokens.write_table(pa.table(token_columns, schema=TOKEN_SCHEMA))
+            tokens.write_table(token_columns.table())
             step.advance(len(request_rows))
 
 
@@ -134,9 +137,9 @@ def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) 
         raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
 
 
-def _groups(spools: Sequence[SpoolFile], run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], dict[str, list[Any]]]]:
+def _groups(spools: Sequence[SpoolFile], run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], "_TokenColumns"]]:
     """Request rows and the columns of their tokens, in groups that memory can hold."""
-    rows, columns = _empty_group()
+    rows, columns = list[dict[str, Any]](), _TokenColumns()
     sessions = run.workload.prompts.kind == "sessions"
     for spool in spools:
         zero_ns = run.started_ns + spool.clock_offset_ns
@@ -145,19 +148,43 @@ def _groups(spools: Sequence[SpoolFile], run: RunInfo, keep: Keep) -> Iterator[t
             row = _request_row(raw, answer, zero_ns)
             row |= {"worker": spool.worker, "session": raw.unit if sessions else None, "turn": raw.turn if sessions else None}
             rows.append(row | _words(answer, keep))
-            columns["request"] += [raw.index] * len(answer.deltas)
-            columns["t_ns"] += [delta.t_ns - zero_ns for delta in answer.deltas]
-            columns["kind"] += [delta.kind for delta in answer.deltas]
-            columns["chars"] += [delta.chars for delta in answer.deltas]
-            columns["running_tokens"] += [delta.tokens for delta in answer.deltas]
-            if len(rows) + len(columns["t_ns"]) >= ROWS_PER_GROUP:
+            columns.add(raw.index, answer.deltas, zero_ns)
+            if len(rows) + len(columns) >= ROWS_PER_GROUP:
                 yield rows, columns
-                rows, columns = _empty_group()
+                rows, columns = [], _TokenColumns()
     yield rows, columns
 
 
-def _empty_group() -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
-    return [], {name: [] for name in TOKEN_SCHEMA.names}
+class _TokenColumns:
+    """The rows of many answers as packed arrays: a list of Python numbers would take five times the memory."""
+
+    def __init__(self) -> None:
+        self._request, self._t_ns, self._chars, self._running = array("q"), array("q"), array("i"), array("q")
+        self._kind = array("b")
+
+    def __len__(self) -> int:
+        return len(self._t_ns)
+
+    def add(self, request: int, deltas: Sequence[Delta], zero_ns: int) -> None:
+        if not deltas:
+            return
+        t_ns, kinds, chars, tokens = zip(*deltas, strict=True)
+        self._request.extend([request] * len(deltas))
+        self._t_ns.extend([each - zero_ns for each in t_ns])
+        self._kind.extend([KIND_CODES[kind] for kind in kinds])
+        self._chars.extend(chars)
+        self._running.extend([-1 if count is None else count for count in tokens])
+
+    def table(self) -> pa.Table:
+        running = np.asarray(self._running)
+        columns = [
+            pa.array(np.asarray(self._request)),
+            pa.array(np.asarray(self._t_ns)),
+            pa.DictionaryArray.from_arrays(pa.array(np.asarray(self._kind)), pa.array(KINDS)),
+            pa.array(np.asarray(self._chars)),
+            pa.array(running, mask=running < 0),
+        ]
+        return pa.Table.from_arrays(columns, schema=TOKEN_SCHEMA)
 
 
 def _request_row(raw: RawExchange, answer: Answer, start: int) -> dict[str, Any]:

@@ -15,6 +15,8 @@ class SseParser:
         self._begun = False
 
     def feed(self, piece: bytes) -> list[bytes]:
+        if self._begun and not self._rest and not self._data and _is_plain(piece):
+            return [piece[6:-2]]
         text = self._rest + piece
         if not self._begun:
             if len(text) < len(_BOM) and _BOM.startswith(text):
@@ -37,3 +39,8 @@ class SseParser:
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
         return None
+
+
+def _is_plain(piece: bytes) -> bool:
+    """One whole event with one line of data, as nearly every piece of a chat stream is."""
+    return piece[:6] == b"data: " and piece[-2:] == b"\n\n" and piece.find(b"\n") == len(piece) - 2 and b"\r" not in piece
