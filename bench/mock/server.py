@@ -4,13 +4,15 @@
 
 It generates nothing and measures nothing of a real stack: it is the reference against which the load generator is checked.
 One line of the log per answer: `request_id` (the client's X-Request-Id), `received_ns`, `emitted_ns` of each content chunk and
-`closed_ns`, on the machine's monotonic clock. `GET /metrics` and `POST /reset_prefix_cache` are vLLM's.
+`closed_ns`, on the machine's monotonic clock. `GET /metrics` and `POST /reset_prefix_cache` are vLLM's. A request that does not
+ask for a stream is answered at once. Some options make it cheat as a server might, for the audits to catch.
 """
 
 import argparse
 import asyncio
 import heapq
 import json
+import random
 import ssl
 import sys
 import time
@@ -26,7 +28,8 @@ import uvloop
 from bench.load.timer import Timer
 from bench.mock.engine_metrics import EngineMetrics
 
-FAULTS = ("none", "die", "garbage", "stall", "not-streaming", "no-usage")
+FAULTS = ("none", "die", "garbage", "stall", "not-streaming", "no-usage", "text-after-finish")
+SAY = ("tok", "prompt")
 DEFAULT_TOKENS = 16
 
 
@@ -44,13 +47,17 @@ class MockConfig:
     role_first: bool = field(default=False, metadata={"help": "send a chunk with only the role at once"})
     max_running: int = field(default=0, metadata={"help": "answer at most so many at once, first come first served; 0: all"})
     fault: str = field(default="none", metadata={"help": "go wrong half-way through each answer, or in the answer's form"})
+    say: str = field(default="tok", metadata={"help": "the same word again and again, or the prompt's last word and then words that follow from the prompt"})
+    cache_repeats: bool = field(default=False, metadata={"help": "cheat: no --ttft-ms for a prompt that was asked before"})
+    miscount: int = field(default=0, metadata={"help": "cheat: so many more tokens in the usage block than were sent"})
+    short_under_load: bool = field(default=False, metadata={"help": "cheat: half of the tokens while other answers are running"})
     api_key: str = field(default="", repr=False, metadata={"help": ""})
 
 
 class Answer:
     """One answer being streamed: chunks left to write and when each is due."""
 
-    __slots__ = ("chunks", "connection", "due_ns", "emitted_ns", "emitting", "received_ns", "request_id", "tail", "tokens")
+    __slots__ = ("cached", "chunks", "connection", "due_ns", "emitted_ns", "emitting", "received_ns", "request_id", "tail", "tokens")
 
     def __init__(self, connection: "MockConnection", request_id: str, received_ns: int, chunks: tuple[bytes, ...], tail: bytes, tokens: int) -> None:
         self.connection = connection
@@ -59,6 +66,7 @@ class Answer:
         self.chunks = chunks
         self.tail = tail
         self.tokens = tokens
+        self.cached = False
         self.emitting = 0
         self.emitted_ns: list[int] = []
         self.due_ns = 0
@@ -75,10 +83,21 @@ class MockServer:
         self._running = 0
         self._waiting: deque[Answer] = deque()
         self.metrics = EngineMetrics(running=lambda: self._running, waiting=lambda: len(self._waiting))
+        self._seen: set[int] = set()
         self._timer = Timer(self._emit_due)
         self._loop = asyncio.get_running_loop()
         if config.freeze_every_s:
             self._loop.call_later(config.freeze_every_s - config.freeze_s, self._freeze)
+
+    @property
+    def busy(self) -> bool:
+        return self._running > 0
+
+    def remembers(self, prompt: str) -> bool:
+        """Whether it was asked before; it is remembered from now on."""
+        known = hash(prompt) in self._seen
+        self._seen.add(hash(prompt))
+        return known
 
     def begin(self, answer: Answer) -> None:
         """Queue the first chunk of an answer, or the whole of it while as many as may are running."""
@@ -91,7 +110,7 @@ class MockServer:
 
     def _start(self, answer: Answer, at_ns: int) -> None:
         self._running += 1
-        self._queue_next(answer, at_ns + round(self.config.ttft_ms * 1e6))
+        self._queue_next(answer, at_ns + (0 if answer.cached else round(self.config.ttft_ms * 1e6)))
 
     def _ended(self, due_ns: int) -> None:
         """Its place is free from when it was due, not from when we came to it: a busy machine does not lower the capacity."""
@@ -221,22 +240,31 @@ class MockConnection(asyncio.Protocol):
             return
         words = prompt.split()
         self._server.metrics.received(words)
-        usage = {"prompt_tokens": len(words), "completion_tokens": tokens, "total_tokens": len(words) + tokens}
-        if config.fault == "not-streaming":
-            self.write(_plain(b"200 OK", {"choices": [{"message": {"role": "assistant", "content": "tok"}, "finish_reason": "length"}], "usage": usage}))
+        if config.short_under_load and self._server.busy:
+            tokens = max(1, tokens // 2)
+        counted = tokens + config.miscount
+        usage = {"prompt_tokens": len(words), "completion_tokens": counted, "total_tokens": len(words) + counted}
+        said = _said(prompt, tokens) if config.say == "prompt" else ()
+        if config.fault == "not-streaming" or not request.get("stream"):
+            message = {"role": "assistant", "content": "".join(said) or " tok" * tokens}
+            self.write(_plain(b"200 OK", {"choices": [{"index": 0, "message": message, "finish_reason": "length"}], "usage": usage}))
             return
         self.write(_HEAD + (_ROLE if config.role_first else b""))
-        tail = _FINISH + (b"" if config.fault == "no-usage" else _event({"choices": [], "usage": usage})) + _DONE
+        late = _content(" late") if config.fault == "text-after-finish" else b""
+        tail = _FINISH + late + (b"" if config.fault == "no-usage" else _event({"choices": [], "usage": usage})) + _DONE
         request_id = self._headers.get(b"x-request-id", b"").decode("latin-1")
-        self._server.begin(Answer(self, request_id, received_ns, _chunks(config, tokens), tail, tokens))
+        answer = Answer(self, request_id, received_ns, _chunks(config, tokens, said), tail, tokens)
+        answer.cached = config.cache_repeats and self._server.remembers(prompt)
+        self._server.begin(answer)
 
 
 @lru_cache(maxsize=64)
-def _chunks(config: MockConfig, tokens: int) -> tuple[bytes, ...]:
+def _chunks(config: MockConfig, tokens: int, said: tuple[str, ...]) -> tuple[bytes, ...]:
     """The content chunks of an answer, encoded once: the server's own cost must stay small. Faults strike after half of them."""
-    sizes = [min(config.tokens_per_chunk, tokens - done) for done in range(0, tokens, config.tokens_per_chunk)]
-    reasoning = round(len(sizes) * config.reasoning_share)
-    chunks = [_content(size, reasoning=place < reasoning) for place, size in enumerate(sizes)]
+    words = said or (" tok",) * tokens
+    texts = ["".join(words[start : start + config.tokens_per_chunk]) for start in range(0, tokens, config.tokens_per_chunk)]
+    reasoning = round(len(texts) * config.reasoning_share)
+    chunks = [_content(text, reasoning=place < reasoning) for place, text in enumerate(texts)]
     if config.fault in ("die", "stall"):
         return tuple(chunks[: max(1, len(chunks) // 2)])
     if config.fault == "garbage":
@@ -244,8 +272,14 @@ def _chunks(config: MockConfig, tokens: int) -> tuple[bytes, ...]:
     return tuple(chunks)
 
 
-def _content(tokens: int, *, reasoning: bool) -> bytes:
-    delta = {"reasoning_content" if reasoning else "content": " tok" * tokens}
+def _said(prompt: str, tokens: int) -> tuple[str, ...]:
+    """The prompt's last word, and then words that follow from the whole of it."""
+    follow = random.Random(prompt)  # noqa: S311  # guards nothing
+    return (prompt.rsplit(maxsplit=1)[-1] if prompt.split() else "", *(f" w{follow.randrange(4096):03x}" for _ in range(tokens - 1)))
+
+
+def _content(text: str, *, reasoning: bool = False) -> bytes:
+    delta = {"reasoning_content" if reasoning else "content": text}
     return _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
 
 
@@ -293,8 +327,8 @@ def main() -> None:
         flag, default, text = "--" + option.name.replace("_", "-"), option.default, option.metadata["help"]
         if isinstance(default, bool):
             parser.add_argument(flag, action="store_true", help=text)
-        elif option.name == "fault":
-            parser.add_argument(flag, choices=FAULTS, default=default, help=text)
+        elif option.name in ("fault", "say"):
+            parser.add_argument(flag, choices=FAULTS if option.name == "fault" else SAY, default=default, help=text)
         elif option.name != "api_key":
             parser.add_argument(flag, type=type(default), default=default, help=f"{text} (default {default})")
     arguments = parser.parse_args()
