@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from bench.report.series import INSTANTS, Course, bins, in_flight, spread, thin, tokens_per_s
-from bench.report.svg import Axis, Bar, Plot, bars, ecdf_points
+from bench.report.svg import SMALLEST_AXIS, Axis, Bar, Plot, bars, ecdf_points
 from bench.results.columns import Floats, known
 from bench.results.distributions import SHARES
 from bench.results.summary import Summary, Window
@@ -129,25 +129,25 @@ def _timeline(run: Course, window: Window | None) -> Chart:
         plot.svg(),
         f"Each row is one measured request, from its sending to its end, in the order of sending.{shown}",
         (*legend, *_shaded(window)),
-        *_by_slice(run),
         wide=True,
     )
 
 
-def _by_slice(run: Course) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+def by_slice(run: Course) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """The run in equal slices of time: head and rows of a table."""
-    edges = np.linspace(0.0, run.end_s, SLICES + 1)
+    edges = np.linspace(0.0, max(run.end_s, SMALLEST_AXIS), SLICES + 1)
     began = np.where(np.isnan(run.sent), run.dispatched, run.sent)
     rates, flying = tokens_per_s(run, edges), in_flight(run, edges[1:])
-    ttft = run.ttft_ms
+    ttft, late = run.ttft_ms, (run.sent - run.intended) * 1e3
     rows = []
     for place, (low, high) in enumerate(pairwise(edges.tolist())):
         here = (began >= low) & (began < high if place < SLICES - 1 else began <= high) & run.measured
-        waits = known(ttft[here & run.ok])
+        waits, lags = known(ttft[here & run.ok]), known(late[here])
         median, worst = (float(np.median(waits)), float(waits.max())) if waits.size else (None, None)
+        lag = float(lags.max()) if lags.size else None
         counts = (int(here.sum()), int((here & run.failed).sum()), int(flying[place]))
-        rows.append((f"{low:.2f} to {high:.2f}", *(f"{count:,}" for count in counts), number(rates[place]), number(median), number(worst)))
-    return ("Seconds", "Sent", "Failed", "In flight at the end", "Output tokens/s", "TTFT median, ms", "TTFT largest, ms"), tuple(rows)
+        rows.append((f"{low:.2f} to {high:.2f}", *(f"{count:,}" for count in counts), number(rates[place]), number(median), number(worst), number(lag)))
+    return ("Seconds", "Sent", "Failed", "In flight at the end", "Output tokens/s", "TTFT median, ms", "TTFT largest, ms", "Send lag largest, ms"), tuple(rows)
 
 
 def _in_flight(run: Course, window: Window | None) -> Chart:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.report import words
-from bench.report.charts import distributions, failures, number, over_time
+from bench.report.charts import by_slice, distributions, failures, number, over_time
 from bench.report.curves import Run, curves
 from bench.report.series import course
 from bench.results.reconcile import Finding
@@ -42,8 +42,13 @@ def run_page(samples: Samples, summary: Summary, *, folder: str, findings: Seque
         asked=words.asked(summary),
         rates=words.rates(summary),
         client=words.client(summary),
+        compat=words.by_other_tools(summary),
+        tails=words.tails(summary),
+        steadiness=words.steadiness(summary),
+        workers=samples.run.workers,
         distributions=distributions(drawn, open_loop=summary.workload.open_loop),
         over_time=over_time(drawn, summary.window) if drawn.measured.any() else (),
+        slices=by_slice(drawn) if drawn.measured.any() else (),
         failures=failures(summary),
         workload=summary.workload.model_dump_json(indent=2, exclude_none=True),
     )

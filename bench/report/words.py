@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.report.charts import number
 from bench.results.reconcile import PREFIX
-from bench.results.summary import Certified, Metric, Metrics, Summary
+from bench.results.summary import Distribution, Intervals, Metric, Metrics, Summary, TailPercentiles
 from bench.workload.words import arrivals_in_words, prompts_in_words, stop_in_words
 
 MEANINGS = (
@@ -40,11 +40,11 @@ class Reason:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure, and under it what is certified about it."""
+    """A figure, and under it what can be said of it beyond this run."""
 
     label: str
     value: str
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,17 +75,22 @@ def metric_rows(summary: Summary) -> tuple[MetricRow, ...]:
 
 
 def _cells(metric: Metric) -> tuple[Cell, ...]:
-    plain = [Cell("n", f"{metric.count:,}"), Cell("mean", number(metric.mean)), Cell("p50", number(metric.p50))]
-    judged = [Cell(name, number(getattr(metric, name)), _certified(metric, name)) for name in Certified.model_fields]
-    return (*plain, *judged, Cell("min", number(metric.min)), Cell("max", number(metric.max)))
+    judged = [Cell(name, number(getattr(metric, name)), _beyond(metric, name)) for name in Intervals.model_fields]
+    return (Cell("n", f"{metric.count:,}"), *judged, Cell("min", number(metric.min)), Cell("max", number(metric.max)))
 
 
-def _certified(metric: Metric, name: str) -> str:
-    """The bound that holds with 99 % confidence, or how many more samples it takes."""
+def _beyond(metric: Metric, name: str) -> tuple[str, ...]:
+    """The 95 % interval, and the bound that holds with 99 % confidence or how many more samples it takes."""
     if not metric.count:
-        return ""
-    bound, missing = getattr(metric.certified, name), getattr(metric.missing_samples, name)
-    return f"≤ {number(bound)} certified" if bound is not None else f"{missing:,} more to certify" if missing else ""
+        return ()
+    interval, bound, missing = getattr(metric.interval_95, name), getattr(metric.certified, name, None), getattr(metric.missing_samples, name, 0)
+    certified = f"≤ {number(bound)} certified" if bound is not None else f"{missing:,} more to certify" if missing else ""
+    return tuple(filter(None, (interval_in_words(interval), certified)))
+
+
+def interval_in_words(interval: tuple[float, float] | None) -> str:
+    """As in `12.0 to 13.1`; empty for none."""
+    return "" if interval is None else f"{number(interval[0])} to {number(interval[1])}"
 
 
 def asked(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -134,5 +139,36 @@ def client(summary: Summary) -> tuple[tuple[str, str, str], ...]:
     for field, about in type(summary.client).model_fields.items():
         value = getattr(summary.client, field)
         if isinstance(value, int | float) or value is None:
-            found.append((field, number(value), about.description or ""))
+            found.append((field, number(value), (about.description or "").replace("`", "")))
     return tuple(found)
+
+
+def by_other_tools(summary: Summary) -> tuple[tuple[str, ...], ...]:
+    """Rows of the table of other tools' definitions: tool, metric, figures, formula."""
+    rows = []
+    for tool, columns in summary.compat:
+        for field, about in type(columns).model_fields.items():
+            found: Distribution = getattr(columns, field)
+            figures = (number(value) for value in (found.mean, found.p50, found.p90, found.p99))
+            rows.append((tool, field.removesuffix("_ms"), *figures, about.description or ""))
+    return tuple(rows)
+
+
+def tails(summary: Summary) -> tuple[tuple[str, ...], ...]:
+    """Rows of the table in which a failure counts as infinitely slow."""
+    shown = (("Time to first token", "ttft_ms"), ("Time per output token", "tpot_ms"), ("To the last token", "e2e_ms"))
+    rows = []
+    for name, field in shown:
+        found: TailPercentiles = getattr(summary.with_failures, field)
+        figures = (getattr(found, share) for share in ("p50", "p90", "p95", "p99"))
+        rows.append((name, *("∞" if value is None and found.count else number(value) for value in figures)))
+    return tuple(rows)
+
+
+def steadiness(summary: Summary) -> str:
+    """Whether the server stayed on one level, in a sentence."""
+    steady = summary.steady
+    verdict = "Whether the server stayed on one level is not known."
+    if steady.steady is not None:
+        verdict = "The server stayed on one level." if steady.steady else "The server did not stay on one level."
+    return f"{verdict} ({steady.note})" if steady.note else verdict
