@@ -1,0 +1,112 @@
+"""system.parquet: what the watch read, one row a value, with a description of the watch in its metadata (edge).
+
+Stamps are nanoseconds from the start of the run, as in the other two files; values taken before it are negative.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field, ValidationError
+
+from bench.errors import BenchError
+from bench.frozen import Frozen
+from bench.system.readings import SOURCES, Line, Source, read_lines
+from stack.runtime.errors import describe_validation
+from stack.runtime.files import atomic_path
+
+SYSTEM = "system.parquet"
+WATCH_KEY = b"stackproof.system"
+
+_NAME = pa.dictionary(pa.int32(), pa.string())
+SYSTEM_SCHEMA = pa.schema(
+    [
+        pa.field("t_ns", pa.int64(), nullable=False),
+        pa.field("source", _NAME, nullable=False),
+        pa.field("metric", _NAME, nullable=False),
+        pa.field("labels", _NAME, nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+
+
+class SourceState(Frozen):
+    """How one source answered; `samples` 0 and a reason: it could not be read at all."""
+
+    samples: int = Field(ge=0)
+    failures: int = Field(ge=0)
+    reason: str = Field(description="Of the first failure; empty when there was none")
+
+
+class WatchInfo(Frozen):
+    """Everything about a watch that its rows do not say."""
+
+    started_ns: int = Field(description="Monotonic clock at the start of the run these rows belong to")
+    every_s: float
+    metrics_url: str
+    same_host: bool | None = Field(description="Whether the server's address is one of the load generator's machine; null: unknown")
+    sources: dict[Source, SourceState]
+    fault: str = Field(description="What went wrong with the watch itself; empty: nothing")
+
+
+@dataclass(frozen=True)
+class SystemTable:
+    """Columns as in SYSTEM_SCHEMA, in the order of time."""
+
+    info: WatchInfo
+    rows: pa.Table
+
+
+def write_table(samples: Path, out: Path, *, started_ns: int, every_s: float, metrics_url: str, fault: str = "") -> None:
+    """Turn a samples file into system.parquet in `out`; a samples file that is cut off, or was never written, gives fewer rows."""
+    about: dict[str, object] = {}
+    lines: list[Line] = []
+    if samples.exists():
+        with samples.open(encoding="utf-8", errors="replace") as stream:
+            for line in read_lines(stream):
+                if isinstance(line, Line):
+                    lines.append(line)
+                else:
+                    about |= line
+    lines.sort(key=lambda line: line.t_ns)
+    faults = [fault, f"live metrics were not served: {about['live_failed']}" if "live_failed" in about else ""]
+    info = WatchInfo(
+        started_ns=started_ns,
+        every_s=every_s,
+        metrics_url=metrics_url,
+        same_host=bool(about["same_host"]) if about.get("same_host") is not None else None,
+        sources={source: _state([line for line in lines if line.source == source]) for source in SOURCES},
+        fault="; ".join(filter(None, faults)),
+    )
+    rows = [(line.t_ns - started_ns, line.source, *reading) for line in lines for reading in line.readings]
+    columns = list(zip(*rows, strict=True)) or [()] * len(SYSTEM_SCHEMA)
+    schema = SYSTEM_SCHEMA.with_metadata({WATCH_KEY: info.model_dump_json().encode()})
+    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    with atomic_path(out / SYSTEM) as path:
+        pq.write_table(table, path, compression="zstd")
+
+
+def read_table(path: Path) -> SystemTable:
+    """BenchError when the file is not one of ours."""
+    try:
+        # Text may come back as dictionaries or as plain strings: it is the same data.
+        table = pq.read_table(path)
+        info = WatchInfo.model_validate(json.loads(table.schema.metadata[WATCH_KEY]))
+        table = table.select(SYSTEM_SCHEMA.names).cast(SYSTEM_SCHEMA.with_metadata(table.schema.metadata))
+    except ValidationError as error:
+        raise BenchError(describe_validation(error, source=path.name)) from None
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise BenchError(f"{path.name}: not the record of a system under test: {error}") from None
+    return SystemTable(info=info, rows=table)
+
+
+def _state(lines: list[Line]) -> SourceState:
+    reasons = Counter(line.failed for line in lines if line.failed)
+    return SourceState(
+        samples=sum(not line.failed for line in lines),
+        failures=reasons.total(),
+        reason=next(iter(reasons), "") if lines else "never asked",
+    )
