@@ -1,48 +1,59 @@
-"""What each request says: the JSON body of request `index`, a function of the workload and the seed (logic)."""
+"""What each request says: the JSON body of request `index`, a function of the workload, the seed and that index (logic).
 
-import json
-from typing import Any
+The salt guards against a warm prefix cache. A cache matches from the start of a prompt, so one word there that no other prompt has
+leaves it nothing to reuse beyond the chat template. Text that is shared on purpose (a prefix, a session, a trace's blocks) is drawn
+from the seed instead: it stays shareable within the run, and another seed gives other words. A seed used twice on one warm server
+is answered from its cache; so is, on purpose, everything under `salt: false`.
+"""
+
+from collections.abc import Callable
 
 from bench.errors import BenchError
+from bench.load.chat import OPENING, Bodies, Frame, json_inside, salt
+from bench.load.datasets import DatasetBodies
+from bench.load.draw import draws
+from bench.load.synthetic import SyntheticBodies
 from bench.seeds import derive
+from bench.workload.lengths import Length
 from bench.workload.models import Workload
-from bench.workload.prompts import TextPrompt, TextsPrompts
+from bench.workload.prompts import JsonLines, Sessions, ShareGpt, Synthetic, TextPrompt, TextsPrompts, TracePrompts
 
-_OPENING = b'{"messages": [{"role": "user", "content": "'
+__all__ = ["Bodies", "request_bodies"]
 
 
-class RequestBodies:
-    """Streaming chat completions that ask for the usage block.
+def request_bodies(workload: Workload, *, seed: int) -> Bodies:
+    """Reads whatever files the prompts need; BenchError names the field, or the line of a data set, that is wrong."""
+    prompts = workload.prompts
+    match prompts:
+        case TextPrompt() | TextsPrompts():
+            texts = (prompts.text,) if isinstance(prompts, TextPrompt) else prompts.texts
+            return TextBodies(Frame(workload), texts, prompts.max_tokens, salted=prompts.salt, seed=seed)
+        case Synthetic():
+            return SyntheticBodies(workload, prompts, seed=seed)
+        case JsonLines() | ShareGpt():
+            return DatasetBodies(workload, prompts, seed=seed)
+        case TracePrompts():
+            from bench.load.replay import TraceBodies
 
-    The salt opens the prompt: a prefix cache matches from the start, so one differing word there leaves it nothing to reuse
-    beyond the chat template. It follows from the seed, so a seed used twice on one warm server is answered from its cache.
-    """
+            return TraceBodies(workload, prompts, seed=seed)
+        case Sessions():
+            raise BenchError("field `prompts`: kind sessions goes turn by turn and cannot be asked for single requests")
 
-    def __init__(self, workload: Workload, *, seed: int) -> None:
-        prompts = workload.prompts
-        if not isinstance(prompts, TextPrompt | TextsPrompts) or not isinstance(prompts.max_tokens, int):
-            raise BenchError(f"field `prompts`: kind {prompts.kind} is not built yet")
-        texts = (prompts.text,) if isinstance(prompts, TextPrompt) else prompts.texts
-        # Everything after the salt is encoded once: a load generator builds thousands of these a second.
-        self._endings = [_body(workload, text, prompts.max_tokens).removeprefix(_OPENING) for text in texts]
-        self._salt = prompts.salt
-        self._seed = seed
+
+class TextBodies:
+    """One of a few texts each time, drawn uniformly from the stream `prompts`."""
+
+    def __init__(self, frame: Frame, texts: tuple[str, ...], max_tokens: Length, *, salted: bool, seed: int) -> None:
+        self.shared_share = 0.0 if salted else 1.0
+        self._seed, self._salted, self._count = seed, salted, len(texts)
+        fixed = max_tokens if isinstance(max_tokens, int) else None
+        self._endings = [frame.ending(json_inside(text), fixed) for text in texts]
+        self._output: Callable[[int], int] | None = draws(max_tokens, seed=seed, name="output") if fixed is None else None
 
     def __call__(self, index: int) -> bytes:
-        count = len(self._endings)
-        ending = self._endings[derive(self._seed, "prompts", index) % count if count > 1 else 0]
-        return b"%b[%016x] %b" % (_OPENING, derive(self._seed, "salt", index), ending) if self._salt else _OPENING + ending
+        ending = self._endings[derive(self._seed, "prompts", index) % self._count if self._count > 1 else 0]
+        opening = OPENING + salt(self._seed, index) if self._salted else OPENING
+        return opening + ending if self._output is None else b"%b%b%d}" % (opening, ending, self._output(index))
 
 
-def _body(workload: Workload, text: str, max_tokens: int) -> bytes:
-    body: dict[str, Any] = {
-        "messages": [{"role": "user", "content": text}],
-        "model": workload.model,
-        "max_tokens": max_tokens,
-        "temperature": workload.temperature,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if workload.prompts.ignore_eos:
-        body["ignore_eos"] = True
-    return json.dumps(body).encode()
+RequestBodies = request_bodies
