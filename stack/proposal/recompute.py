@@ -10,6 +10,8 @@ MODULES = {
     "model": "stack.serving.evidence",
     "serving": "stack.serving.evidence",
     "bench": "bench.evidence",
+    "capacity": "bench.capacity.evidence",
+    "calibration": "bench.calibration.evidence",
     "labeling": "stack.pipelines.evidence",
     "app": "stack.apps.evidence",
     "audit": "stack.security.evidence",
