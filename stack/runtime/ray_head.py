@@ -1,4 +1,4 @@
-"""The Ray head of one run: `python -m stack.pipelines.ray_head FOLDER LOGS CPUS`.
+"""The Ray head of one run: `python -m stack.runtime.ray_head FOLDER LOGS CPUS`.
 
 Run as a guarded child, so that Ray's own processes (two of its agents outlive a killed driver by a minute or more) end
 with the run that started them. Writes the cluster's address to FOLDER/address when it is ready. On
