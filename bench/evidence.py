@@ -10,6 +10,8 @@ from bench.results.metrics import summarize
 from bench.results.samples import REQUESTS, TOKENS, read_samples
 from bench.results.summary import Interval, Metric, Metrics, Summary, TailPercentiles
 from bench.run import SUMMARY, WORKLOAD
+from bench.system.figures import system_figures
+from bench.system.table import SYSTEM
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "bench"
@@ -33,15 +35,17 @@ def draft(summary: Summary, out: Path) -> tuple[RecordDraft, list[ArtifactSource
     return record, [
         ArtifactSource(REQUESTS, out / REQUESTS, role="samples", media_type=parquet),
         ArtifactSource(TOKENS, out / TOKENS, role="samples", media_type=parquet),
+        *([] if summary.system is None else [ArtifactSource(SYSTEM, out / SYSTEM, role="samples", media_type=parquet)]),
         ArtifactSource(SUMMARY, out / SUMMARY, role="report", media_type="application/json"),
         ArtifactSource(WORKLOAD, out / WORKLOAD, role="config", media_type=words),
     ]
 
 
 def recompute(stored: StoredRecord) -> list[Figure]:
-    """All figures of the record, worked out from the two Parquet files alone."""
+    """All figures of the record, worked out from its Parquet files alone."""
     try:
-        return figures(summarize(read_samples(stored.artifact_path(REQUESTS), stored.artifact_path(TOKENS))))
+        system = stored.artifact_path(SYSTEM) if stored.record.artifact(SYSTEM) else None
+        return figures(summarize(read_samples(stored.artifact_path(REQUESTS), stored.artifact_path(TOKENS), system)))
     except (BenchError, ValidationError) as error:
         raise EvidenceError(f"{stored.path.relative_to(stored.root)}: {' '.join(str(error).split())}") from None
 
@@ -50,8 +54,11 @@ def figures(summary: Summary) -> list[Figure]:
     """Every figure that may be quoted from a run, named `bench.<workload>.<field of the summary>`."""
     prefix = f"bench.{figure_name(summary.workload.name or 'workload')}"
 
+    sources = SAMPLES if summary.system is None else (*SAMPLES, SYSTEM)
+
     def figure(name: str, value: Value, *, unit: str = "", note: str = "", kind: FigureClass = FigureClass.MEASURED) -> Figure:
-        return Figure(name=f"{prefix}.{name}", value=value, unit=unit, kind=kind, derived_from=SAMPLES, note=note or ("" if value is not None else "unknown"))
+        derived = sources if name == "valid" or name.startswith("system.") else SAMPLES
+        return Figure(name=f"{prefix}.{name}", value=value, unit=unit, kind=kind, derived_from=derived, note=note or ("" if value is not None else "unknown"))
 
     requests, rates, goodput = summary.requests, summary.rates, summary.goodput
     found = [
@@ -88,6 +95,8 @@ def figures(summary: Summary) -> list[Figure]:
                 for statistic in STATISTICS
                 for bound, value in _bounds(getattr(metric.interval_95, statistic))
             ]
+    if summary.system is not None:
+        found += [figure(each.name, each.value, unit=each.unit, note=each.note) for each in system_figures(summary.system)]
     return found
 
 

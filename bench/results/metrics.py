@@ -16,6 +16,7 @@ from bench.results.rates import after_transient, goodput, rates, windows
 from bench.results.samples import Samples
 from bench.results.steady import steady_state
 from bench.results.summary import ClientFigures, Metric, Metrics, Requests, Steady, Summary, TokenCheck, Window
+from bench.results.system import system_of, system_reasons
 from bench.results.tails import with_failures
 from bench.results.tokencheck import token_check
 from bench.results.validity import Delays, invalid_reasons
@@ -37,14 +38,16 @@ def summarize(samples: Samples) -> Summary:
         ttft_ms=metrics.ttft_ms,
     )
     requests = _requests(view)
-    reasons = invalid_reasons(requests, run.client, delays, state=run.state)
+    windowed = rates(view, window)
+    system = system_of(samples, window=window, rates=windowed, per_chunk=view.tokens_per_chunk())
+    reasons = [*invalid_reasons(requests, run.client, delays, state=run.state), *system_reasons(run, system)]
     return Summary(
         state=run.state,
         valid=not reasons,
         invalid_reasons=tuple(reasons),
         notes=tuple(_notes(view, window, check, steady)),
         requests=requests,
-        rates=rates(view, window),
+        rates=windowed,
         whole_run_rates=rates(view, whole),
         window=window,
         metrics=metrics,
@@ -54,6 +57,7 @@ def summarize(samples: Samples) -> Summary:
         compat=compat(view),
         token_check=check,
         steady=steady,
+        system=system,
         client=ClientFigures(**run.client.model_dump(), cpu_us_per_token=run.client.cpu_s * 1e6 / len(view.tokens.t) if len(view.tokens.t) else None),
         workload=run.workload,
         seed=run.seed,

@@ -33,9 +33,6 @@ WORKLOAD = "workload.yaml"
 PREFIX = "files do not reconcile: "
 """How the reason of a run begins that this check made invalid."""
 
-NOT_FROM_SAMPLES = frozenset({"system"})
-"""Parts of a summary that come from other files than the two of samples."""
-
 MOST_FIELDS = 10
 """So many differing fields of a summary are told one by one."""
 
@@ -169,7 +166,7 @@ def _recomputed(published: Summary, samples: Samples) -> Iterator[Finding]:
     reasons = tuple(reason for reason in published.invalid_reasons if not reason.startswith(PREFIX))
     added = len(reasons) < len(published.invalid_reasons)
     said = published.model_copy(update={"valid": not reasons if added else published.valid, "invalid_reasons": reasons})
-    again, before = (json.loads(each.model_dump_json(exclude=set(NOT_FROM_SAMPLES))) for each in (summarize(samples), said))
+    again, before = (json.loads(each.model_dump_json()) for each in (summarize(samples), said))
     differences = list(_differences(again, before))
     for place, expected, found in differences[:MOST_FIELDS]:
         yield Finding(f"{SUMMARY}: {place}", f"{expected}, as the samples give", found)

@@ -23,6 +23,7 @@ from bench.load.spool import RawExchange, read_spool
 from bench.results.chat import KINDS
 from bench.results.decode import OK, Answer, Delta, decode
 from bench.results.summary import RunInfo
+from bench.system.table import SYSTEM, SystemTable, read_table
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import atomic_path
 from stack.runtime.progress import Step
@@ -81,6 +82,7 @@ class Samples:
     run: RunInfo
     requests: pa.Table
     tokens: pa.Table
+    system: SystemTable | None = None
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ def write_samples(out: Path, spools: Sequence[SpoolFile], run: RunInfo, step: St
             step.advance(len(request_rows))
 
 
-def read_samples(requests: Path, tokens: Path) -> Samples:
-    """Read the two files back; BenchError when they are not samples."""
+def read_samples(requests: Path, tokens: Path, system: Path | None = None) -> Samples:
+    """Read the files back, with those of the system under test where there are any (default: beside `requests`); BenchError when they are no samples."""
     try:
         request_table, token_table = pq.read_table(requests), pq.read_table(tokens)
         run = RunInfo.model_validate(json.loads(request_table.schema.metadata[RUN_KEY]))
@@ -128,7 +130,16 @@ def read_samples(requests: Path, tokens: Path) -> Samples:
             raise BenchError(f"{path.name}: columns are not those of a run's samples")
     request_table = request_table.sort_by("request")
     _check_keys(request_table["request"].to_numpy(), token_table["request"].to_numpy())
-    return Samples(run=run, requests=request_table, tokens=token_table)
+    return Samples(run=run, requests=request_table, tokens=token_table, system=_system(system or requests.with_name(SYSTEM), run))
+
+
+def _system(path: Path, run: RunInfo) -> SystemTable | None:
+    if not path.exists():
+        return None
+    found = read_table(path)
+    if found.info.started_ns != run.started_ns:
+        raise BenchError(f"{path.name}: is of another run than {REQUESTS}")
+    return found
 
 
 def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from bench.frozen import Frozen
+from bench.system.models import SystemView
 from bench.workload.models import Workload
 from bench.workload.slo import Slo
 
@@ -73,6 +74,8 @@ class RunInfo(Frozen):
     reason: str = Field(default="", description="Why it ended early")
     client: ClientHealth = Field(description="Over all workers: CPU seconds added up, of the rest the worst")
     workers: tuple[WorkerInfo, ...] = ()
+    cache_reset: str = Field(default="", description="Whether the prefix cache was emptied first: reset, off, or not reset and why; empty: not recorded")
+    shared_share: float | None = Field(default=None, description="Share of prompt tokens that prompts have in common by design; null: unknown")
 
 
 class Certified(Frozen):
@@ -283,6 +286,7 @@ class Summary(Frozen):
     compat: Compat
     token_check: TokenCheck
     steady: Steady
+    system: SystemView | None = Field(default=None, description="The server and its machine while the run lasted; null: not watched")
     client: ClientFigures
     workload: Workload
     seed: int

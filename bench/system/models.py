@@ -6,11 +6,29 @@ from pydantic import Field
 
 from bench.frozen import Frozen
 from bench.system.readings import Source
-from bench.system.table import SourceState
 
 Device = Literal["accelerators", "cpu packages"]
 TIER = "informative, device level"
 """What energy read from a device's own counters may be called: no wall meter, no power supply, no fans."""
+
+
+class SourceState(Frozen):
+    """How one source answered; `samples` 0 and a reason: it could not be read at all."""
+
+    samples: int = Field(ge=0)
+    failures: int = Field(ge=0)
+    reason: str = Field(description="Of the first failure; empty when there was none")
+
+
+class WatchInfo(Frozen):
+    """Everything about a watch that its rows do not say."""
+
+    started_ns: int = Field(description="Monotonic clock at the start of the run these rows belong to")
+    every_s: float
+    metrics_url: str
+    same_host: bool | None = Field(description="Whether the server's address is one of the load generator's machine; null: unknown")
+    sources: dict[Source, SourceState]
+    fault: str = Field(description="What went wrong with the watch itself; empty: nothing")
 
 
 class Gauge(Frozen):

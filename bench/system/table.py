@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from bench.errors import BenchError
-from bench.frozen import Frozen
-from bench.system.readings import SOURCES, Line, Source, read_lines
+from bench.system.models import SourceState, WatchInfo
+from bench.system.readings import SOURCES, Line, read_lines
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import atomic_path
 
@@ -31,25 +31,6 @@ SYSTEM_SCHEMA = pa.schema(
         pa.field("value", pa.float64(), nullable=False),
     ]
 )
-
-
-class SourceState(Frozen):
-    """How one source answered; `samples` 0 and a reason: it could not be read at all."""
-
-    samples: int = Field(ge=0)
-    failures: int = Field(ge=0)
-    reason: str = Field(description="Of the first failure; empty when there was none")
-
-
-class WatchInfo(Frozen):
-    """Everything about a watch that its rows do not say."""
-
-    started_ns: int = Field(description="Monotonic clock at the start of the run these rows belong to")
-    every_s: float
-    metrics_url: str
-    same_host: bool | None = Field(description="Whether the server's address is one of the load generator's machine; null: unknown")
-    sources: dict[Source, SourceState]
-    fault: str = Field(description="What went wrong with the watch itself; empty: nothing")
 
 
 @dataclass(frozen=True)
