@@ -1,10 +1,11 @@
-"""A small client of the OpenAI chat endpoint, for every layer that asks the model something.
+"""A small client of the OpenAI endpoints, for every layer that asks the model something.
 
 It is not the measuring client: `bench` has its own, which takes its times at the socket.
 """
 
 import asyncio
 import random
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from stack.serving.errors import ServingError
 
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_WAIT_S = 30.0
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 
 
 class ChatFailedError(ServingError):
@@ -38,6 +40,15 @@ class Reply:
     attempts: int
 
 
+@dataclass(frozen=True)
+class Echo:
+    """A prompt as the model reads it: its tokens as text, and the log-probability of each after those before it, null for the first."""
+
+    tokens: tuple[str, ...]
+    logprobs: tuple[float | None, ...]
+    prompt_tokens: int
+
+
 @dataclass
 class ChatClient:
     """At most `concurrency` requests in flight; failures that may pass are tried again with jittered back-off."""
@@ -48,6 +59,7 @@ class ChatClient:
     concurrency: int = 16
     attempts: int = 4
     timeout_s: float = 120.0
+    tls: ssl.SSLContext | None = None
     _slots: asyncio.Semaphore = field(init=False, repr=False)
     _http: httpx.AsyncClient = field(init=False, repr=False)
 
@@ -56,7 +68,7 @@ class ChatClient:
         headers = {"authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         limits = httpx.Limits(max_connections=self.concurrency, max_keepalive_connections=self.concurrency)
         # trust_env off: a proxy variable must never carry a loopback request, or its key, elsewhere.
-        self._http = httpx.AsyncClient(base_url=self.base_url, headers=headers, limits=limits, timeout=self.timeout_s, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=self.base_url, headers=headers, limits=limits, timeout=self.timeout_s, verify=self.tls or True, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,20 +92,33 @@ class ChatClient:
             body["structured_outputs"] = {"choice": list(choices)}
         if json_schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(json_schema)}}
-        async with self._slots:
-            return await self._with_retries(body)
+        return await self.ask(body)
 
-    async def _with_retries(self, body: Mapping[str, Any]) -> Reply:
+    async def ask(self, body: Mapping[str, Any]) -> Reply:
+        """One reply to a body of the caller's own, which must not ask for a stream; ChatFailedError when it fails for good."""
+        async with self._slots:
+            return _reply(*await self._with_retries(CHAT, body))
+
+    async def echo(self, prompt: str) -> Echo:
+        """The log-probabilities of a prompt's own tokens, no chat template added; ChatFailedError where the server does not tell them."""
+        # One token is generated, and left out here: not every server or gateway takes a max_tokens of 0.
+        body = {"model": self.model, "prompt": prompt, "max_tokens": 1, "temperature": 0.0, "echo": True, "logprobs": 0}
+        async with self._slots:
+            response, _ = await self._with_retries(COMPLETIONS, body)
+        return _echo(response)
+
+    async def _with_retries(self, path: str, body: Mapping[str, Any]) -> tuple[httpx.Response, int]:
+        """The 200, and at which attempt it came."""
         for attempt in range(1, self.attempts + 1):
             try:
-                response = await self._http.post("/v1/chat/completions", json=body)
+                response = await self._http.post(path, json=body)
             except httpx.TimeoutException:
                 reason, detail, wait_s = "timeout", f"no answer in {self.timeout_s:g} s", _backoff_s(attempt)
             except httpx.TransportError as error:
                 reason, detail, wait_s = "refused", str(error) or type(error).__name__, _backoff_s(attempt)
             else:
                 if response.status_code == httpx.codes.OK:
-                    return _reply(response, attempt)
+                    return response, attempt
                 reason, detail = f"http_{response.status_code}", response.text[:200]
                 if response.status_code not in RETRYABLE:
                     raise ChatFailedError(reason, detail)
@@ -126,6 +151,19 @@ def _reply(response: httpx.Response, attempt: int) -> Reply:
         )
     except (ValueError, KeyError, IndexError, TypeError):
         raise ChatFailedError("malformed", f"not a chat completion: {response.text[:200]}") from None
+
+
+def _echo(response: httpx.Response) -> Echo:
+    try:
+        body = response.json()
+        logprobs, usage = body["choices"][0]["logprobs"], body["usage"]
+        count = int(usage["prompt_tokens"])
+        tokens, values = tuple(logprobs["tokens"][:count]), tuple(logprobs["token_logprobs"][:count])
+        if len(tokens) != count or len(values) != count:
+            raise ValueError("the prompt's tokens are not in the answer")
+        return Echo(tokens=tokens, logprobs=values, prompt_tokens=count)
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise ChatFailedError("malformed", f"no log-probabilities of the prompt: {response.text[:200]}") from None
 
 
 def _backoff_s(attempt: int) -> float:
