@@ -32,7 +32,7 @@ class Columns:
 
         self.request: Ints = table["request"].to_numpy()
         self.phase, self.status, self.finish_reason = (np.array(table[name].to_pylist(), dtype=object) for name in ("phase", "status", "finish_reason"))
-        self.intended, self.dispatched, self.sent = numbers("intended_ns"), numbers("dispatched_ns"), numbers("sent_ns")
+        self.intended, self.due, self.dispatched, self.sent = (numbers(name) for name in ("intended_ns", "due_ns", "dispatched_ns", "sent_ns"))
         self.first, self.visible, self.last, self.closed = (numbers(name) for name in ("first_content_ns", "first_visible_ns", "last_content_ns", "closed_ns"))
         self.prompt_tokens, self.output_tokens, self.text_tokens = numbers("prompt_tokens"), numbers("completion_tokens"), numbers("text_tokens")
         self.n_first, self.chunks = numbers("n_first"), numbers("chunks")

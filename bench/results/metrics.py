@@ -34,7 +34,7 @@ def summarize(samples: Samples) -> Summary:
     check = token_check(view)
     slo = run.workload.slo
     delays = Delays(
-        dispatch_ms=describe((columns.dispatched - columns.intended)[view.measured] / 1e6),
+        dispatch_ms=describe((columns.dispatched - columns.due)[view.measured] / 1e6),
         ttft_ms=metrics.ttft_ms,
     )
     requests = _requests(view)

@@ -164,3 +164,9 @@ def test_files_that_are_not_the_samples_of_one_run_are_refused(tmp_path: Path) -
         read_samples(tmp_path / REQUESTS, tmp_path / "other" / TOKENS)
     with pytest.raises(BenchError, match="not the samples"):
         read_samples(tmp_path / TOKENS, tmp_path / REQUESTS)
+
+
+def test_waiting_behind_a_cap_counts_as_latency_and_is_no_fault_of_the_client(tmp_path: Path) -> None:
+    waited = request(0, due_ns=40 * MS, dispatched_ns=40 * MS, sent_ns=42 * MS)
+    summary = summarize(write(tmp_path, [waited]))
+    assert (summary.valid, summary.metrics.ttft_ms.mean, summary.metrics.ttft_from_sent_ms.mean) == (True, 52, 10)
