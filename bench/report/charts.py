@@ -97,7 +97,8 @@ def _frame(run: Course, title: str, y: Axis, window: Window | None, *, tall: boo
     return plot
 
 
-def _shaded(window: Window | None) -> tuple[tuple[str, str], ...]:
+def band_legend(window: Window | None) -> tuple[tuple[str, str], ...]:
+    """What the shade of a plot means, where there is one."""
     return (("band", "steady window"),) if window is not None and window.kind == "steady" else ()
 
 
@@ -128,7 +129,7 @@ def _timeline(run: Course, window: Window | None) -> Chart:
         "Requests over time",
         plot.svg(),
         f"Each row is one measured request, from its sending to its end, in the order of sending.{shown}",
-        (*legend, *_shaded(window)),
+        (*legend, *band_legend(window)),
         wide=True,
     )
 
@@ -156,7 +157,7 @@ def _in_flight(run: Course, window: Window | None) -> Chart:
     plot = _frame(run, "Requests in flight over time", Axis.up_to(float(count.max()), "requests"), window)
     plot.area(at, count, "one")
     plot.steps(at, count, "one")
-    return Chart("Requests in flight", plot.svg(), f"Sent and not yet over; at most {count.max():,.0f}.", _shaded(window))
+    return Chart("Requests in flight", plot.svg(), f"Sent and not yet over; at most {count.max():,.0f}.", band_legend(window))
 
 
 def _token_rate(run: Course, window: Window | None) -> Chart | None:
@@ -168,7 +169,7 @@ def _token_rate(run: Course, window: Window | None) -> Chart | None:
     stairs = np.append(rates, rates[-1])
     plot.area(edges, stairs, "one")
     plot.steps(edges, stairs, "one")
-    return Chart("Output tokens per second", plot.svg(), f"Of answers that succeeded, in bins of {edges[1]:g} s.", _shaded(window))
+    return Chart("Output tokens per second", plot.svg(), f"Of answers that succeeded, in bins of {edges[1]:g} s.", band_legend(window))
 
 
 def _ttft(run: Course, window: Window | None) -> Chart | None:
@@ -181,7 +182,7 @@ def _ttft(run: Course, window: Window | None) -> Chart | None:
     plot = _frame(run, "Time to first token over time", Axis.up_to(float(values.max()), "ms"), window)
     plot.dots(run.start[chosen][kept], values[kept], "small one")
     shown = "" if len(kept) == len(values) else f" {len(kept):,} of {len(values):,} are drawn; smallest and largest are kept."
-    return Chart("Time to first token over time", plot.svg(), f"One dot per answer, at the moment it starts to count.{shown}", _shaded(window))
+    return Chart("Time to first token over time", plot.svg(), f"One dot per answer, at the moment it starts to count.{shown}", band_legend(window))
 
 
 def _send_lag(run: Course, window: Window | None) -> Chart | None:
@@ -193,7 +194,7 @@ def _send_lag(run: Course, window: Window | None) -> Chart | None:
     kept = thin(lags, MOST_DOTS)
     plot = _frame(run, "Send lag over time", Axis.up_to(float(lags.max()), "ms"), window)
     plot.dots(run.intended[chosen][kept], lags[kept], "small two")
-    return Chart("Send lag", plot.svg(), f"How long after it was due each request was sent; at most {number(float(lags.max()), 'ms')}.", _shaded(window))
+    return Chart("Send lag", plot.svg(), f"How long after it was due each request was sent; at most {number(float(lags.max()), 'ms')}.", band_legend(window))
 
 
 def failures(summary: Summary) -> Chart | None:

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from bench.report import words
 from bench.report.charts import by_slice, distributions, failures, number, over_time
 from bench.report.curves import Run, curves
-from bench.report.series import course
+from bench.report.series import Course, course
+from bench.report.system import Panel, panel
 from bench.results.reconcile import Finding
 from bench.results.samples import Samples
 from bench.results.summary import Summary
@@ -46,12 +47,20 @@ def run_page(samples: Samples, summary: Summary, *, folder: str, findings: Seque
         tails=words.tails(summary),
         steadiness=words.steadiness(summary),
         workers=samples.run.workers,
+        system=_system(samples, summary, drawn),
         distributions=distributions(drawn, open_loop=summary.workload.open_loop),
         over_time=over_time(drawn, summary.window) if drawn.measured.any() else (),
         slices=by_slice(drawn) if drawn.measured.any() else (),
         failures=failures(summary),
         workload=summary.workload.model_dump_json(indent=2, exclude_none=True),
     )
+
+
+def _system(samples: Samples, summary: Summary, drawn: Course) -> Panel | None:
+    """Nothing where the system under test was not watched."""
+    if summary.system is None:
+        return None
+    return panel(summary.system, samples.system, model=summary.workload.model, end_s=drawn.end_s, window=summary.window)
 
 
 def overview_page(runs: Sequence[Run], *, title: str) -> bytes:

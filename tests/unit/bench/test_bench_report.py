@@ -1,5 +1,6 @@
 """The page of a run: complete in itself, honest about the verdict, quick and small however many requests there are."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bench_kit import MS, request, workload, write
 from hypothesis import given
@@ -25,6 +28,8 @@ from bench.results.metrics import summarize
 from bench.results.reconcile import Finding
 from bench.results.samples import REQUESTS, Samples
 from bench.results.summary import Summary
+from bench.system.readings import SOURCES
+from bench.system.table import SYSTEM, SYSTEM_SCHEMA, WATCH_KEY, SourceState, WatchInfo
 
 NOTHING = {"first_content_ns": None, "first_visible_ns": None, "last_content_ns": None, "n_first": None, "chunks": 0, "completion_tokens": None}
 
@@ -356,3 +361,41 @@ def test_samples_that_cannot_be_read_are_named_with_their_folder(tmp_path: Path)
     (tmp_path / REQUESTS).write_bytes(b"nonsense")
     with pytest.raises(BenchError, match=re.escape(str(tmp_path))):
         report_folder(tmp_path)
+
+
+def watched(folder: Path, *, end_ms: int) -> None:
+    """A watch of the system under test over hand-made rows: two engines, one GPU, one CPU."""
+    states = {source: SourceState(samples=10, failures=0, reason="") for source in SOURCES}
+    states["energy"] = SourceState(samples=0, failures=1, reason="no RAPL")
+    info = WatchInfo(started_ns=0, every_s=0.1, metrics_url="http://127.0.0.1:1/metrics", same_host=True, sources=states, fault="")
+    first, second = json.dumps({"engine": "0"}), json.dumps({"engine": "1"})
+    readings = (
+        ("engine", "num_requests_running", first, 3.0),
+        ("engine", "num_requests_running", second, 4.0),
+        ("engine", "num_requests_waiting", first, 1.0),
+        ("engine", "kv_cache_usage_perc", first, 0.5),
+        ("accelerator", "power_w", json.dumps({"gpu": "0", "name": "x"}), 250.0),
+        ("host", "cpu_percent", "{}", 40.0),
+    )
+    rows = [(at, *reading) for at in range(-100, end_ms + 100, 100) for reading in readings]
+    columns = zip(*((at * MS, *row) for at, *row in rows), strict=True)
+    schema = SYSTEM_SCHEMA.with_metadata({WATCH_KEY: info.model_dump_json().encode()})
+    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    pq.write_table(table, folder / SYSTEM)
+
+
+def test_the_system_under_test_has_a_panel_with_its_gauges_over_time(tmp_path: Path) -> None:
+    watched(tmp_path, end_ms=2000)
+    page = drawn(write(tmp_path, rows(20)))
+    assert Parsed(page).open == []
+    section = page[page.index('<section id="system">') :].partition("</section>")[0]
+    for title in ("Requests in the engine", "KV cache in use", "Power of the accelerators", "CPU of the load generator&#39;s host"):
+        assert f"<figcaption>{title}</figcaption>" in section
+    assert "Accelerators busy" not in section
+    assert "7.00 on average, at most 7.00" in section
+    assert ">50.00</td>" in section
+    assert "no RAPL" in section
+
+
+def test_a_run_that_was_not_watched_has_no_panel(tmp_path: Path) -> None:
+    assert 'id="system"' not in drawn(write(tmp_path, rows(20)))
