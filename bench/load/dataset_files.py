@@ -67,12 +67,12 @@ def _checked_messages(messages: Any, *, where: str) -> list[dict[str, Any]]:
     if not isinstance(messages, list) or not messages:
         raise BenchError(f"{where}: field `messages`: must be a list that is not empty, got {_kind(messages)}")
     for place, each in enumerate(messages):
-        field = f"field `messages.{place}`"
+        field = f"messages.{place}"
         if not isinstance(each, dict) or not isinstance(each.get("role"), str):
-            raise BenchError(f"{where}: {field}: must be an object with the text `role`, got {_kind(each)}")
+            raise BenchError(f"{where}: field `{field}`: must be an object with the text `role`, got {_kind(each)}")
         # Only an assistant's turn of tool calls has no content; the first message, which the salt opens, must have some.
         if not isinstance(each.get("content"), str | list) and (place == 0 or "content" not in each or each["content"] is not None):
-            raise BenchError(f"{where}: {field}.content: must be a text or a list of parts, got {_kind(each.get('content'))}")
+            raise BenchError(f"{where}: field `{field}.content`: must be a text or a list of parts, got {_kind(each.get('content'))}")
     return messages
 
 

@@ -52,6 +52,6 @@ def _lognormal(length: LogNormal) -> Callable[[float], int]:
 
     def at(below: float) -> int:
         drawn = round(median * exp(sigma * normal(below)))
-        return low if drawn < low else high if drawn > high else drawn
+        return low if drawn < low else min(drawn, high)
 
     return at

@@ -19,7 +19,8 @@ from bench.workload.prompts import Sessions
 
 TURN_BITS = 24
 """Turn t of session s is draw s * 2^24 + t of a stream; `turns` is at most 10 million."""
-SIMULATED = 512
+SIMULATED = 256
+SIMULATED_TURNS = 128
 LONGEST_PAUSE = 20.0
 """Times the mean: an exponential pause is cut there, which one of 5 x 10^8 reaches."""
 
@@ -88,7 +89,7 @@ class SessionBodies:
         repeated = total = 0.0
         for session in range(SIMULATED):
             turns, held, known = self.turns(session), 0.0, 0.0
-            if turns > SIMULATED:  # so long that nearly all of it is repeated
+            if turns > SIMULATED_TURNS:  # so long that nearly all of it is repeated
                 repeated, total = repeated + (turns - 1) * turns / 2, total + (turns + 1) * turns / 2
                 continue
             for turn in range(turns):
