@@ -2,7 +2,7 @@
 
 import typer
 
-from stack.cli.bench import calibrate, capacity, compare, report, run
+from stack.cli.bench import calibrate, capacity, compare, report, run, users
 
 app = typer.Typer(no_args_is_help=True, help="Measure a streaming chat endpoint, with raw samples and a verdict on the load generator itself.")
 app.command("run")(run.run)
@@ -12,3 +12,4 @@ app.command("report")(report.report)
 app.command("check")(report.check)
 app.command("calibrate")(calibrate.calibrate)
 app.command("capacity")(capacity.capacity)
+app.command("users")(users.users)
