@@ -9,7 +9,7 @@ from bench.report.series import thin
 from bench.report.svg import Axis, Plot
 from bench.results.columns import Floats
 from bench.results.summary import Window
-from bench.system.models import Gauge, Latency, SystemView
+from bench.system.models import Energy, Gauge, Latency, SystemView
 from bench.system.series import Series, SeriesBook
 from bench.system.table import SystemTable
 
@@ -38,23 +38,32 @@ def panel(view: SystemView, table: SystemTable | None, *, model: str | None, end
 
 
 def _facts(view: SystemView) -> tuple[tuple[str, str], ...]:
-    offered = f"{view.offered.sent:,} sent, {number(view.offered.server)} counted by the server"
+    offered = f"{view.offered.sent:,} sent, {_count(view.offered.server)} counted by the server"
     found = [
         ("Metrics of the server", f"{view.metrics_url}, every {view.every_s:g} s"),
         ("Running at once", _range(view.running)),
         ("Waiting in the engine", _range(view.waiting)),
-        ("Preemptions", "unknown" if view.preemptions is None else f"{view.preemptions:,}"),
+        ("Preemptions", _count(view.preemptions)),
         ("Prompt tokens from the prefix cache", "unknown" if view.prefix_cache_hit_rate is None else f"{view.prefix_cache_hit_rate:.1%}"),
         ("Requests", f"{offered} ({view.offered.reason})" if view.offered.reason else offered),
     ]
-    for energy in view.energy:
-        figures = f"{number(energy.joules, 'J')}, {number(energy.mean_w, 'W')}, {number(energy.output_tokens_per_joule)} output tokens per joule"
-        about = "; ".join(filter(None, (energy.source, energy.tier, energy.reason)))
-        found.append((f"Energy of {energy.devices} {energy.device}" if energy.devices else f"Energy of {energy.device}", f"{figures} ({about})"))
+    found += [(f"Energy of {energy.device}", _energy(energy)) for energy in view.energy]
     found += [(f"Not read: {name}", state.reason) for name, state in view.sources.items() if state.reason and not state.samples]
     if view.fault:
         found.append(("Fault of the watch", view.fault))
     return tuple(found)
+
+
+def _count(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _energy(energy: Energy) -> str:
+    """With its source and class, or why it is unknown."""
+    if energy.joules is None:
+        return f"unknown: {energy.reason}"
+    figures = f"{number(energy.joules, 'J')}, {number(energy.mean_w, 'W')}, {number(energy.output_tokens_per_joule)} output tokens per joule"
+    return f"{figures} ({'; '.join(filter(None, (f'{energy.devices} counted', energy.source, energy.tier, energy.reason)))})"
 
 
 def _range(gauge: Gauge | None) -> str:
@@ -67,7 +76,7 @@ def _latencies(view: SystemView) -> tuple[tuple[str, ...], ...]:
     """Rows: latency, mean by the server, mean by the client, whether they agree."""
 
     def row(name: str, pair: Latency) -> tuple[str, ...]:
-        return name, number(pair.server_ms), number(pair.client_ms), pair.alarm or pair.reason or "they agree"
+        return name, number(pair.server_ms), number(pair.client_ms), "they disagree (above)" if pair.alarm else pair.reason or "they agree"
 
     return row("Time to first token", view.ttft), row("Inter-token latency", view.itl), row("Whole answer", view.e2e)
 
