@@ -32,6 +32,8 @@ def resolve(name: str, upgrade: bool) -> None:
     if constraint:
         command += ["--constraint", f"requirements/{constraint}.lock"]
     command += ["--override", "requirements/overrides.txt"]
+    if name == "core":
+        command += ["--override", "requirements/overrides-core.txt"]
     if cpu_torch:
         command += ["--override", "requirements/overrides-cpu.txt"]
         # uv does not read pip's settings, so the places where pip finds torch's CPU build are handed to it.

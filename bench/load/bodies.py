@@ -54,6 +54,3 @@ class TextBodies:
         ending = self._endings[derive(self._seed, "prompts", index) % self._count if self._count > 1 else 0]
         opening = OPENING + salt(self._seed, index) if self._salted else OPENING
         return opening + ending if self._output is None else b"%b%b%d}" % (opening, ending, self._output(index))
-
-
-RequestBodies = request_bodies

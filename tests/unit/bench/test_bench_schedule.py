@@ -1,15 +1,11 @@
 """Schedules and prompts follow from the seed alone."""
 
 import itertools
-import json
 import math
-from typing import Any
 
-import bench_kit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.load.bodies import RequestBodies
 from bench.load.schedule import poisson_schedule
 from bench.workload.arrivals import Poisson
 from bench.workload.models import Stop
@@ -62,32 +58,3 @@ def test_a_duration_counts_from_the_last_warm_up_arrival(seed: int, warmup: int)
     begin = times[warmup - 1] if warmup else 0
     assert all(at - begin <= 5e8 for at in times[warmup:])
     assert times[: warmup + 1] == schedule(seed=seed, requests=warmup + 1)[: len(times)]
-
-
-def bodies(*, seed: int, **prompts: Any) -> list[bytes]:
-    build = RequestBodies(bench_kit.workload(prompts={"max_tokens": 4, **prompts}), seed=seed)
-    return [build(index) for index in range(20)]
-
-
-def test_prompts_are_reproducible_and_each_begins_with_a_word_of_its_own() -> None:
-    texts = {"kind": "texts", "texts": ["a", "b", "c"]}
-    assert bodies(seed=3, **texts) == bodies(seed=3, **texts)
-    assert not set(bodies(seed=3, **texts)) & set(bodies(seed=4, **texts))
-    contents = [json.loads(body)["messages"][0]["content"] for body in bodies(seed=3, **texts)]
-    assert len({content.split()[0] for content in contents}) == 20
-    assert {content.split()[1] for content in contents} == {"a", "b", "c"}
-
-
-@given(st.text(min_size=1).filter(str.isprintable), st.booleans())
-def test_a_body_is_the_chat_request_it_should_be(text: str, salt: bool) -> None:
-    document = json.loads(bodies(seed=1, kind="text", text=text, salt=salt, ignore_eos=True)[0])
-    content = document["messages"][0]["content"]
-    assert content == text if not salt else content.endswith(f"] {text}")
-    del document["messages"]
-    assert document == {
-        "model": "mock", "max_tokens": 4, "temperature": 0.0, "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True
-    }  # fmt: skip
-
-
-def test_without_salt_the_same_text_is_the_same_request() -> None:
-    assert len(set(bodies(seed=1, kind="text", text="hello", salt=False) + bodies(seed=2, kind="text", text="hello", salt=False))) == 1
