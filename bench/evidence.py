@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import BenchError
+from bench.quality.figures import quality_figures
+from bench.quality.store import QUALITY
 from bench.results.metrics import summarize
 from bench.results.samples import REQUESTS, TOKENS, read_samples
 from bench.results.summary import Interval, Metric, Metrics, Summary, TailPercentiles
@@ -36,6 +38,7 @@ def draft(summary: Summary, out: Path) -> tuple[RecordDraft, list[ArtifactSource
         ArtifactSource(REQUESTS, out / REQUESTS, role="samples", media_type=parquet),
         ArtifactSource(TOKENS, out / TOKENS, role="samples", media_type=parquet),
         *([] if summary.system is None else [ArtifactSource(SYSTEM, out / SYSTEM, role="samples", media_type=parquet)]),
+        *([ArtifactSource(QUALITY, out / QUALITY, role="samples", media_type="application/jsonl")] if _asked(summary) else []),
         ArtifactSource(SUMMARY, out / SUMMARY, role="report", media_type="application/json"),
         ArtifactSource(WORKLOAD, out / WORKLOAD, role="config", media_type=words),
     ]
@@ -45,7 +48,8 @@ def recompute(stored: StoredRecord) -> list[Figure]:
     """All figures of the record, worked out from its Parquet files alone."""
     try:
         system = stored.artifact_path(SYSTEM) if stored.record.artifact(SYSTEM) else None
-        return figures(summarize(read_samples(stored.artifact_path(REQUESTS), stored.artifact_path(TOKENS), system)))
+        quality = stored.artifact_path(QUALITY) if stored.record.artifact(QUALITY) else None
+        return figures(summarize(read_samples(stored.artifact_path(REQUESTS), stored.artifact_path(TOKENS), system, quality)))
     except (BenchError, ValidationError) as error:
         raise EvidenceError(f"{stored.path.relative_to(stored.root)}: {' '.join(str(error).split())}") from None
 
@@ -54,10 +58,10 @@ def figures(summary: Summary) -> list[Figure]:
     """Every figure that may be quoted from a run, named `bench.<workload>.<field of the summary>`."""
     prefix = f"bench.{figure_name(summary.workload.name or 'workload')}"
 
-    sources = SAMPLES if summary.system is None else (*SAMPLES, SYSTEM)
+    sources = (*SAMPLES, *([] if summary.system is None else [SYSTEM]), *([QUALITY] if _asked(summary) else []))
 
     def figure(name: str, value: Value, *, unit: str = "", note: str = "", kind: FigureClass = FigureClass.MEASURED) -> Figure:
-        derived = sources if name == "valid" or name.startswith("system.") else SAMPLES
+        derived = sources if name == "valid" or name.startswith(("system.", "quality.")) else SAMPLES
         return Figure(name=f"{prefix}.{name}", value=value, unit=unit, kind=kind, derived_from=derived, note=note or ("" if value is not None else "unknown"))
 
     requests, rates, goodput = summary.requests, summary.rates, summary.goodput
@@ -97,7 +101,18 @@ def figures(summary: Summary) -> list[Figure]:
             ]
     if summary.system is not None:
         found += [figure(each.name, each.value, unit=each.unit, note=each.note) for each in system_figures(summary.system)]
+    if summary.quality is not None:
+        found += [figure(name, value, note=note, kind=_kind(name)) for name, value, note in quality_figures(summary.quality)]
     return found
+
+
+def _kind(name: str) -> FigureClass:
+    return FigureClass.COMPUTED if name.endswith(".holds") else FigureClass.MEASURED
+
+
+def _asked(summary: Summary) -> bool:
+    """Whether a quality task was, and its answers are therefore among the samples."""
+    return summary.quality is not None and summary.quality.accuracy is not None and summary.quality.accuracy.task_sha256 is not None
 
 
 def _bounds(interval: Interval | None) -> tuple[tuple[str, Value], tuple[str, Value]]:

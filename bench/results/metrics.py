@@ -8,6 +8,7 @@ from collections import Counter
 
 import numpy as np
 
+from bench.quality import quality_notes, quality_reasons, quality_view
 from bench.results.columns import CANCELLED, ONE_TOKEN_A_CHUNK, Floats, View, known
 from bench.results.compat import compat
 from bench.results.decode import OK
@@ -41,11 +42,13 @@ def summarize(samples: Samples) -> Summary:
     windowed = rates(view, window)
     system = system_of(samples, window=window, rates=windowed, per_chunk=view.tokens_per_chunk())
     reasons = [*invalid_reasons(requests, run.client, delays, state=run.state), *system_reasons(run, system)]
+    quality = quality_view(run.workload, samples.quality, known(columns.output_tokens[view.ok]).tolist())
+    reasons += quality_reasons(quality)
     return Summary(
         state=run.state,
         valid=not reasons,
         invalid_reasons=tuple(reasons),
-        notes=tuple(_notes(view, window, check, steady)),
+        notes=(*_notes(view, window, check, steady), *quality_notes(quality)),
         requests=requests,
         rates=windowed,
         whole_run_rates=rates(view, whole),
@@ -58,6 +61,7 @@ def summarize(samples: Samples) -> Summary:
         token_check=check,
         steady=steady,
         system=system,
+        quality=quality,
         client=ClientFigures(**run.client.model_dump(), cpu_us_per_token=run.client.cpu_s * 1e6 / len(view.tokens.t) if len(view.tokens.t) else None),
         workload=run.workload,
         seed=run.seed,

@@ -20,6 +20,8 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.load.spool import RawExchange, read_spool
+from bench.quality.models import QualityAnswers
+from bench.quality.store import QUALITY, read_quality
 from bench.results.chat import KINDS
 from bench.results.decode import OK, Answer, Delta, decode
 from bench.results.summary import RunInfo
@@ -83,6 +85,7 @@ class Samples:
     requests: pa.Table
     tokens: pa.Table
     system: SystemTable | None = None
+    quality: QualityAnswers | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ def write_samples(out: Path, spools: Sequence[SpoolFile], run: RunInfo, step: St
             step.advance(len(request_rows))
 
 
-def read_samples(requests: Path, tokens: Path, system: Path | None = None) -> Samples:
-    """Read the files back, with those of the system under test where there are any (default: beside `requests`); BenchError when they are no samples."""
+def read_samples(requests: Path, tokens: Path, system: Path | None = None, quality: Path | None = None) -> Samples:
+    """Read the files back, with those of the system under test and of the quality task where there are any (default: beside `requests`).
+
+    BenchError when they are no samples.
+    """
     try:
         request_table, token_table = pq.read_table(requests), pq.read_table(tokens)
         run = RunInfo.model_validate(json.loads(request_table.schema.metadata[RUN_KEY]))
@@ -130,7 +136,13 @@ def read_samples(requests: Path, tokens: Path, system: Path | None = None) -> Sa
             raise BenchError(f"{path.name}: columns are not those of a run's samples")
     request_table = request_table.sort_by("request")
     _check_keys(request_table["request"].to_numpy(), token_table["request"].to_numpy())
-    return Samples(run=run, requests=request_table, tokens=token_table, system=_system(system or requests.with_name(SYSTEM), run))
+    return Samples(
+        run=run,
+        requests=request_table,
+        tokens=token_table,
+        system=_system(system or requests.with_name(SYSTEM), run),
+        quality=_quality(quality or requests.with_name(QUALITY), run),
+    )
 
 
 def _system(path: Path, run: RunInfo) -> SystemTable | None:
@@ -138,6 +150,13 @@ def _system(path: Path, run: RunInfo) -> SystemTable | None:
         return None
     found = read_table(path)
     if found.info.started_ns != run.started_ns:
+        raise BenchError(f"{path.name}: is of another run than {REQUESTS}")
+    return found
+
+
+def _quality(path: Path, run: RunInfo) -> QualityAnswers | None:
+    found = read_quality(path)
+    if found is not None and found.task.run_started_ns != run.started_ns:
         raise BenchError(f"{path.name}: is of another run than {REQUESTS}")
     return found
 

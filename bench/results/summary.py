@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from bench.frozen import Frozen
+from bench.quality.models import QualityView
 from bench.system.models import SystemView
 from bench.workload.models import Workload
 from bench.workload.slo import Slo
@@ -272,7 +273,7 @@ class Summary(Frozen):
     schema_version: str = SCHEMA
     metrics_version: int = METRICS_VERSION
     state: State
-    valid: bool = Field(description="Whether the figures speak of the server and not of the load generator")
+    valid: bool = Field(description="Whether the figures may be quoted: they speak of the server, not of the load generator, and are not void")
     invalid_reasons: tuple[str, ...]
     notes: tuple[str, ...] = Field(description="What a reader must know beside the figures")
     requests: Requests
@@ -287,6 +288,7 @@ class Summary(Frozen):
     token_check: TokenCheck
     steady: Steady
     system: SystemView | None = Field(default=None, description="The server and its machine while the run lasted; null: not watched")
+    quality: QualityView | None = Field(default=None, description="Whether answers were right and long enough; null: the workload does not ask")
     client: ClientFigures
     workload: Workload
     seed: int
