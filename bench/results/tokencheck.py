@@ -8,6 +8,8 @@ from bench.results.summary import TokenCheck
 LIMIT = 0.01
 """A larger share of tokens that differ is a mismatch."""
 
+_MAYBE_FEWER = "; a text may tokenise to fewer tokens than it was generated with"
+
 
 def token_check(view: View) -> TokenCheck:
     """Sum the server's completion tokens against the tokens of the text where they were counted, else against content events.
@@ -41,5 +43,5 @@ def _compare(view: View, counted: Bools, arrived: Floats, *, by: str) -> TokenCh
         received_tokens=received,
         mismatch=mismatch,
         agrees=mismatch <= LIMIT,
-        note="" if mismatch <= LIMIT else f"{found}: {mismatch:.1%} differ (limit {LIMIT:.0%})",
+        note="" if mismatch <= LIMIT else f"{found}: {mismatch:.1%} differ (limit {LIMIT:.0%}){_MAYBE_FEWER if by == 'text' and received < usage else ''}",
     )

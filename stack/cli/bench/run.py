@@ -1,5 +1,7 @@
 """`stackproof bench run` and `bench list`: one measured run."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +43,10 @@ def run(
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Run so many times, each with a seed of its own, into DIR/run-1 and so on; repeats.json has the intervals.")
     ] = 1,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option("--tokenizer", metavar="PATH", help="The model's folder or tokenizer.json, for exact lengths and to check the server's token counts."),
+    ] = None,
     keep_text: Annotated[bool, typer.Option("--keep-text", help="Keep the answers' text in the samples.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,16 +55,16 @@ def run(
     Exit status 0: done and valid; 1: the load generator could not keep up or no request succeeded, so the figures must not be quoted;
     2: the workload or the endpoint cannot be used; 130: interrupted, what was measured is kept.
     """
-    from bench import load_workload
     from bench.load.endpoint import read_api_key
     from bench.repeats import run_repeats
     from bench.results.samples import Keep
     from bench.run import RunOptions, new_seed, run_workload
     from stack.runtime.progress import Reporter
 
-    chosen = load_workload(workload, model=model)
+    chosen = _load(workload, model, tokenizer)
     place = out or Path("out") / "bench" / chosen.name
-    api_key, reporter, options = read_api_key(api_key_file), Reporter(), RunOptions(keep=Keep(text=keep_text))
+    api_key, reporter = read_api_key(api_key_file), Reporter()
+    options = RunOptions(keep=Keep(text=keep_text, count_tokens=_token_counter(chosen, tokenizer)))
 
     def once(folder: Path, its_seed: int | None) -> "Summary":
         summary = run_workload(chosen, url=url, api_key=api_key, out=folder, seed=its_seed, ca_file=ca_file, reporter=reporter, options=options)
@@ -78,6 +84,22 @@ def run(
         raise typer.Exit(INTERRUPTED)
     if not all(summary.valid for summary in summaries):
         raise typer.Exit(1)
+
+
+def _load(workload: str, model: str | None, tokenizer: Path | None) -> "Workload":
+    """The tokenizer goes into a workload whose prompts have a use for one."""
+    from bench import load_workload
+
+    chosen = load_workload(workload, model=model)
+    return load_workload(workload, model=model, tokenizer=tokenizer) if tokenizer is not None and hasattr(chosen.prompts, "tokenizer") else chosen
+
+
+def _token_counter(workload: "Workload", tokenizer: Path | None) -> Callable[[str], int] | None:
+    """Counts with the tokenizer that is given, or that of a model of the catalog on this machine."""
+    from bench.load.tokenizer import count_tokens, find_tokenizer, load_tokenizer
+
+    found = find_tokenizer(tokenizer or getattr(workload.prompts, "tokenizer", None), model=workload.model)
+    return None if found is None else partial(count_tokens, load_tokenizer(found))
 
 
 def _write_evidence(store: Path, summary: "Summary", place: Path) -> None:
