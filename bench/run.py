@@ -1,21 +1,34 @@
 """One measured run, from a workload to files on disk (edge)."""
 
+import contextlib
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from bench import unfinished
 from bench.errors import BenchError
-from bench.load.drive import StopWhen, Watcher, drive
-from bench.load.endpoint import Endpoint
-from bench.load.generator import Job
+from bench.load.bodies import request_bodies
+from bench.load.drive import LoadReport, StopWhen, Watcher
+from bench.load.launch import Crew, Target, launch
 from bench.load.progress import Progress
+from bench.load.requests import Job
+from bench.load.sessions import session_bodies
+from bench.quality.ask import ask_quality, check_quality
+from bench.quality.store import QUALITY, write_quality
+from bench.report.write import write_report
 from bench.results.metrics import summarize
+from bench.results.reconcile import reconcile, with_findings
 from bench.results.samples import REQUESTS, TOKENS, Keep, Samples, read_samples, write_samples
 from bench.results.summary import RunInfo, Summary, ToolInfo
+from bench.system.cache_guard import reset_prefix_cache
+from bench.system.watch import SystemWatch
+from bench.unfinished import Manifest
 from bench.workload import Workload
+from bench.workload.prompts import Sessions
 from stack.evidence.provenance import tool
 from stack.evidence.record import now
 from stack.runtime.files import write_atomic
@@ -23,15 +36,27 @@ from stack.runtime.progress import Reporter, Step
 
 SUMMARY = "summary.json"
 WORKLOAD = "workload.yaml"
-SWITCH_INTERVAL_S = 0.0005
-"""How long another thread (the progress bar) may keep the interpreter from the event loop; Python's default is 5 ms."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What is looked at of the system under test while the load lasts."""
+
+    on: bool = True
+    metrics_url: str | None = None
+    metrics_key_file: Path | None = None
+    every_s: float = 1.0
+    prometheus_port: int | None = None
 
 
 @dataclass(frozen=True)
 class RunOptions:
     """How a run is made; what it is to do stands in the workload. `stop_when` is asked 4 times a second: a reason it gives ends the run."""
 
+    crew: Crew = field(default_factory=Crew)
+    watching: Watching = field(default_factory=Watching)
     keep: Keep = field(default_factory=Keep)
+    report: bool = True
     stop_when: StopWhen | None = None
 
 
@@ -51,46 +76,117 @@ def run_workload(
     reporter: Reporter,
     options: RunOptions | None = None,
 ) -> Summary:
-    """Drive `url` with `workload` and write requests.parquet, tokens.parquet, summary.json and workload.yaml into `out`.
+    """Drive `url` with `workload` and write samples, summary.json, workload.yaml and report.html into `out`.
 
     Ctrl-C or SIGTERM ends the load, keeps what was measured and marks it interrupted. BenchError when the endpoint cannot be
-    reached or takes none of the requests. A client that could not keep up gives a summary that is not `valid`.
+    reached or takes none of the requests. A client that could not keep up gives a summary that is not `valid`. When the answers
+    cannot be read, for want of disk or of life, they stay in `out` for `recover_run`.
     """
     called_ns = time.monotonic_ns()
     options = options or RunOptions()
     if workload.model is None:
         raise BenchError("field `model`: missing in the workload: give the model's name there or with --model")
-    endpoint = Endpoint.parse(url, api_key=api_key, ca_file=ca_file)
-    chosen_seed = new_seed() if seed is None else seed
-    out.mkdir(parents=True, exist_ok=True)
-    (out / SUMMARY).unlink(missing_ok=True)  # a folder never shows the summary of one run beside the samples of another
-    job = Job(workload=workload, seed=chosen_seed, run_id=f"bench-{secrets.token_hex(4)}")
-    spool = out / ".spool.0"
-    started_at = now()
-    try:
+    target = Target(url, api_key, ca_file)
+    target.endpoint()
+    check_quality(workload, url=url, api_key=api_key, ca_file=ca_file)
+    manifest = _prepare(workload, target, out, new_seed() if seed is None else seed, options.watching, reporter)
+    job = Job(workload=workload, seed=manifest.seed, run_id=f"bench-{secrets.token_hex(4)}")
+    with _watch(target, out, options.watching) as system:
         with reporter.step(f"Measuring {workload.name or 'workload'}", total=_total(workload)) as step:
-            report = drive(job, endpoint, spool=spool, watch=_show(step), stop_when=options.stop_when, called_ns=called_ns)
-        run = RunInfo(
-            workload=workload,
-            seed=chosen_seed,
-            url=url,
-            tool=ToolInfo(**tool().model_dump()),
-            started_at=started_at,
-            started_ns=report.started_ns,
-            state=report.state,
-            reason=report.reason,
-            client=report.health,
-            workers=report.workers,
-        )
+            try:
+                report = launch(job, target, options.crew, folder=out, watch=_show(step, system), stop_when=options.stop_when, called_ns=called_ns)
+            except BaseException:
+                unfinished.end(out)  # nothing was sent, or a bug: there is nothing to recover
+                raise
+        if system is not None:
+            system.finish(report.started_ns)
+    if workload.quality is not None and report.state == "complete":
+        with reporter.step("Asking the accuracy task") as step:
+            answers = ask_quality(workload, url=url, api_key=api_key, ca_file=ca_file, run_started_ns=report.started_ns, step=step)
+        if answers is not None:
+            write_quality(out / QUALITY, answers)
+    _write(out, manifest, report, options.keep, reporter)
+    return _publish(out, report_page=options.report)
+
+
+def recover_run(out: Path, *, reporter: Reporter) -> Summary:
+    """Make a marked, invalid result of what a run that died had flushed into `out`."""
+    with reporter.step("Reading the answers") as step:
+        unfinished.recover(out, step)
+    return _publish(out, report_page=True)
+
+
+def _prepare(workload: Workload, target: Target, out: Path, seed: int, watching: Watching, reporter: Reporter) -> Manifest:
+    prompts = workload.prompts
+    bodies = session_bodies(workload, seed=seed) if isinstance(prompts, Sessions) else request_bodies(workload, seed=seed)
+    cache_reset = reset_prefix_cache(
+        workload.cache, url=target.url, metrics_url=watching.metrics_url, metrics_key_file=watching.metrics_key_file, ca_file=target.ca_file
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in (SUMMARY, QUALITY):  # a folder never shows the summary of one run beside the samples of another
+        (out / stale).unlink(missing_ok=True)
+    manifest = Manifest(
+        workload=workload,
+        seed=seed,
+        url=target.url,
+        tool=ToolInfo(**tool().model_dump()),
+        started_at=now(),
+        cache_reset=cache_reset,
+        shared_share=bodies.shared_share,
+    )
+    if kept := unfinished.begin(out, manifest):
+        reporter.say(f"{out} held a run that was never read: it is kept in {kept} (stackproof bench recover)")
+    return manifest
+
+
+@contextlib.contextmanager
+def _watch(target: Target, out: Path, watching: Watching) -> Iterator[SystemWatch | None]:
+    if not watching.on:
+        yield None
+        return
+    with SystemWatch.start(
+        url=target.url,
+        out=out,
+        metrics_url=watching.metrics_url,
+        metrics_key_file=watching.metrics_key_file,
+        ca_file=target.ca_file,
+        every_s=watching.every_s,
+        prometheus_port=watching.prometheus_port,
+    ) as system:
+        system.wait_first_sample()
+        yield system
+
+
+def _write(out: Path, manifest: Manifest, report: LoadReport, keep: Keep, reporter: Reporter) -> None:
+    run = RunInfo(
+        **{name: getattr(manifest, name) for name in Manifest.model_fields},
+        started_ns=report.started_ns,
+        state=report.state,
+        reason=report.reason,
+        client=report.health,
+        workers=report.workers,
+    )
+    try:
         with reporter.step("Reading the answers") as step:
-            write_samples(out, report.spools, run, step, options.keep)
-    finally:
-        spool.unlink(missing_ok=True)
+            write_samples(out, report.spools, run, step, keep)
+    except OSError as error:
+        raise BenchError(f"{out}: {error.strerror}: the answers are kept as they came: make room, then stackproof bench recover {out}") from None
+    unfinished.end(out)
+
+
+def _publish(out: Path, *, report_page: bool) -> Summary:
+    """From samples on disk to what people read; the files are held against one another first."""
     samples = read_samples(out / REQUESTS, out / TOKENS)
     refuse_rejected(samples)
     summary = summarize(samples)
+    workload = samples.run.workload
     write_atomic(out / WORKLOAD, yaml.safe_dump(workload.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True))
     write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    if findings := reconcile(out):
+        summary = with_findings(summary, findings)
+        write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    if report_page:
+        write_report(out)
     return summary
 
 
@@ -118,9 +214,11 @@ def _total(workload: Workload) -> int | None:
     return None if stop.requests is None or stop.duration_s is not None else workload.warmup.requests + stop.requests
 
 
-def _show(step: Step) -> Watcher:
+def _show(step: Step, system: SystemWatch | None) -> Watcher:
     def show(progress: Progress) -> None:
         step.done = progress.over
         step.note(f"{progress.in_flight} in flight" + (f", {progress.failed} failed" if progress.failed else ""))
+        if system is not None:
+            system.progress(progress)
 
     return show

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,14 +13,14 @@ from typing import Protocol
 import uvloop
 
 from bench.load.endpoint import Endpoint
-from bench.load.generator import Job, LoadRun
+from bench.load.generator import LoadRun
+from bench.load.precision import PrecisionRule
 from bench.load.progress import Progress
+from bench.load.requests import Job
 from bench.load.spool import Spool
+from bench.load.undisturbed import undisturbed
 from bench.results.samples import SpoolFile
 from bench.results.summary import ClientHealth, State, WorkerInfo
-
-SWITCH_INTERVAL_S = 0.0005
-"""How long another thread (the progress bar) may keep the interpreter from the event loop; Python's default is 5 ms."""
 
 StopWhen = Callable[[Progress], str | None]
 """Called 4 times a second; what it returns ends the run, as its reason."""
@@ -77,8 +75,13 @@ def drive(job: Job, endpoint: Endpoint, *, spool: Path, watch: Watcher, stop_whe
 async def _drive(job: Job, endpoint: Endpoint, spool: Spool, *, watch: Watcher, stop_when: StopWhen | None, called_ns: int) -> LoadReport:
     load = LoadRun(job, endpoint, spool)
 
+    precision = job.workload.stop.precision
+    rule = None if precision is None else PrecisionRule(precision)
+
     async def report(progress: Progress) -> None:
         watch(progress)
+        if rule is not None and rule.narrow_enough(progress):
+            load.finish()
         if stop_when is not None and (reason := stop_when(progress)):
             load.stop("stopped", reason)
 
@@ -87,21 +90,6 @@ async def _drive(job: Job, endpoint: Endpoint, spool: Spool, *, watch: Watcher, 
         done = await load.run(begin_ns=time.monotonic_ns(), called_ns=called_ns, report=report)
     worker = WorkerInfo(worker=0, host=socket.gethostname(), state=done.state, health=done.health)
     return LoadReport(started_ns=done.started_ns, state=done.state, reason=done.reason, workers=(worker,), spools=(SpoolFile(spool.path),))
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """No garbage collection and short thread switches while times are taken; nothing that the run makes is cyclic and lasting."""
-    was_enabled, interval_s = gc.isenabled(), sys.getswitchinterval()
-    gc.collect()
-    gc.disable()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(interval_s)
-        if was_enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

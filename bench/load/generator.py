@@ -3,45 +3,34 @@
 import asyncio
 import time
 from array import array
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from bench.errors import BenchError
-from bench.load.bodies import RequestBodies
+from bench.load.bodies import request_bodies
 from bench.load.client import Client, describe_connect_error
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Arrival, Exchange, Outcome
 from bench.load.lag import LagMonitor
 from bench.load.pace import PAUSE_S, ReadPacer
 from bench.load.progress import Progress
+from bench.load.requests import Conversations, Job, Received, SingleRequests
 from bench.load.schedule import poisson_schedule
-from bench.load.share import Share
+from bench.load.sessions import session_bodies
 from bench.load.spool import Spool
 from bench.load.strategy import ClosedLoop, OpenLoop, Strategy, Thinking
+from bench.results.decode import OK, decode
 from bench.results.summary import ClientHealth, State
 from bench.statistics.percentiles import mean, percentile
-from bench.workload import Workload
 from bench.workload.arrivals import Closed, Poisson
+from bench.workload.prompts import Sessions
 
-LOOK_AHEAD = 256
 REPORT_EVERY_S = 0.25
 CONNECT_TIMEOUT_S = 30.0
 ALL_REJECTED = 8
 """So many first answers none of which was a 200 end the run: the endpoint takes no request of this kind."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker is to do; the run's identity makes request ids that no other run uses."""
-
-    workload: Workload
-    seed: int
-    run_id: str
-    share: Share = field(default_factory=Share)
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,12 @@ class LoadRun:
         self._workload = workload
         self._url = endpoint.url
         self._spool = spool
-        self._requests = _Plain(RequestBodies(workload, seed=job.seed), endpoint, job)
+        prompts = workload.prompts
+        self._requests: SingleRequests | Conversations = (
+            Conversations(prompts, session_bodies(workload, seed=job.seed), endpoint, job.run_id)
+            if isinstance(prompts, Sessions)
+            else SingleRequests(request_bodies(workload, seed=job.seed), endpoint, job)
+        )
         self._client = Client(endpoint, timeout_s=workload.timeout_s, on_over=self._over)
         self._connections = 1
         self._strategy = self._choose_strategy(job)
@@ -72,11 +66,19 @@ class LoadRun:
         self._reads_before = 0
         self._sent = self._over_count = self._failed = self._bytes = 0
         self._first_byte_ms = array("d")
+        self._precise = workload.stop.precision is not None
+        self._latencies: list[tuple[float, float | None, float]] = []
         self._answered = False
         self._began_ns = 0
         self._finished = asyncio.Event()
         self._state: State = "complete"
         self._reason = ""
+
+    def finish(self) -> None:
+        """Send nothing more and wait for what is in flight."""
+        self._strategy.stop()
+        self._thinking.stop()
+        self._check_finished()
 
     def stop(self, state: State, reason: str = "") -> None:
         """Send nothing more and cancel what is in flight; what is over stays."""
@@ -148,6 +150,7 @@ class LoadRun:
 
     def _progress(self) -> Progress:
         first_byte_ms, self._first_byte_ms = tuple(self._first_byte_ms), array("d")
+        latencies, self._latencies = tuple(self._latencies), []
         return Progress(
             elapsed_s=(time.monotonic_ns() - self._began_ns) / 1e9,
             sent=self._sent,
@@ -156,6 +159,7 @@ class LoadRun:
             in_flight=self._client.in_flight,
             bytes_read=self._bytes,
             first_byte_ms=first_byte_ms,
+            latencies=latencies,
         )
 
     def _health(self, *, cpu_s: float, start_s: float) -> ClientHealth:
@@ -208,6 +212,8 @@ class LoadRun:
             self._spool.append(exchange)
         except OSError as error:
             self.stop("disk_full", f"{self._spool.path}: {error.strerror}")
+        if self._precise and complete and not exchange.warmup and (latencies := _latencies(exchange, open_loop=self._workload.open_loop)):
+            self._latencies.append(latencies)
         if not self._answered and self._over_count >= ALL_REJECTED:
             self.stop("given_up")
         self._check_finished()
@@ -223,27 +229,16 @@ class LoadRun:
             self._finished.set()
 
 
-class _Plain:
-    """Requests that stand alone, built ahead of their time."""
-
-    def __init__(self, bodies: RequestBodies, endpoint: Endpoint, job: Job) -> None:
-        self._bodies = bodies
-        self._endpoint = endpoint
-        self._job = job
-        self._places = count()
-        self._ahead = deque(self._next() for _ in range(LOOK_AHEAD))
-
-    def first(self, arrival: Arrival) -> Exchange:
-        index, payload = self._ahead.popleft()
-        self._ahead.append(self._next())
-        return Exchange(index, payload, arrival)
-
-    def following(self, exchange: Exchange) -> tuple[Exchange, int] | None:  # noqa: ARG002
+def _latencies(exchange: Exchange, *, open_loop: bool) -> tuple[float, float | None, float] | None:
+    """TTFT, TPOT and E2E in ms as in docs/metrics.md; None for an answer that failed or said nothing."""
+    answer = decode(Received(exchange))
+    if answer.status != OK or not answer.deltas:
         return None
-
-    def _next(self) -> tuple[int, bytes]:
-        index = self._job.share.unit(next(self._places))
-        return index, self._endpoint.request(self._bodies(index), request_id=f"{self._job.run_id}-{index}")
+    start_ns = exchange.intended_ns if open_loop else exchange.sent_ns
+    first_ns, last_ns = answer.deltas[0].t_ns, answer.deltas[-1].t_ns
+    after_first = (answer.completion_tokens or 0) - (answer.deltas[0].tokens or 1)
+    tpot_ms = (last_ns - first_ns) / after_first / 1e6 if after_first > 0 else None
+    return (first_ns - start_ns) / 1e6, tpot_ms, (last_ns - start_ns) / 1e6
 
 
 def peak_rss_mb() -> float:

@@ -15,6 +15,8 @@ class Progress:
     bytes_read: int
     first_byte_ms: tuple[float, ...] = ()
     """Intended start to first byte, of the answers that ended since the last report."""
+    latencies: tuple[tuple[float, float | None, float], ...] = ()
+    """TTFT, TPOT (None where undefined) and E2E in ms of the measured answers since the last report; only where the workload stops by precision."""
 
 
 NOTHING_YET = Progress(0.0, 0, 0, 0, 0, 0)
@@ -30,4 +32,5 @@ def add(one: Progress, other: Progress) -> Progress:
         in_flight=one.in_flight + other.in_flight,
         bytes_read=one.bytes_read + other.bytes_read,
         first_byte_ms=one.first_byte_ms + other.first_byte_ms,
+        latencies=one.latencies + other.latencies,
     )

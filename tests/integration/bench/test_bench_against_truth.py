@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from bench import BenchError, load_workload
-from bench.load.generator import LOOK_AHEAD
+from bench.load.requests import LOOK_AHEAD
 from bench.results.metrics import summarize
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,14 @@ def test_a_closed_loop_run_leaves_samples_from_which_its_summary_follows(start_m
     assert summary == summarize(result.samples)
     assert json.loads((result.out / "summary.json").read_text()) == summary.model_dump(mode="json")
     assert load_workload(result.out / "workload.yaml") == summary.workload
-    assert sorted(path.name for path in result.out.iterdir()) == ["requests.parquet", "summary.json", "tokens.parquet", "workload.yaml"]
+    assert sorted(path.name for path in result.out.iterdir()) == [
+        "report.html",
+        "requests.parquet",
+        "summary.json",
+        "system.parquet",
+        "tokens.parquet",
+        "workload.yaml",
+    ]
 
 
 def test_times_agree_with_the_servers_own_log(start_mock: StartMock, run_load: RunLoad) -> None:
