@@ -41,14 +41,22 @@ class _Point:
     y: float
 
 
-def curves(runs: Sequence[Run]) -> tuple[Chart, ...]:
-    """Latency against throughput, and speed for each user against speed of the whole; none for fewer than two runs with figures."""
+def curves(runs: Sequence[Run], *, devices: int | None = None) -> tuple[Chart, ...]:
+    """Latency against throughput, and speed for each user against speed of each device; none for fewer than two runs with figures.
+
+    `devices` is how many accelerators, or hosts, did the work; None where nobody said.
+    """
     throughput = "output tokens/s of the endpoint"
     drawn = [
         _curve("Time to first token, p50, against throughput", _points(runs, "ttft_ms", "p50"), throughput, "ms"),
         _curve("Time to first token, p99, against throughput", _points(runs, "ttft_ms", "p99"), throughput, "ms"),
         _curve("Time per output token, p50, against throughput", _points(runs, "tpot_ms", "p50"), throughput, "ms"),
-        _curve("Speed for each user against speed of the whole", _users(runs), "output tokens/s for each user (1 / TPOT, p50)", "tokens/s"),
+        _curve(
+            f"Speed for each user against speed of {'each device' if devices else 'the whole'}",
+            _users(runs, devices or 1),
+            "output tokens/s for each user (1 / TPOT, p50)",
+            f"tokens/s, {devices} device{'s' if devices > 1 else ''}" if devices else "tokens/s",
+        ),
     ]
     return tuple(chart for chart in drawn if chart is not None)
 
@@ -62,12 +70,12 @@ def _points(runs: Sequence[Run], metric: str, statistic: str) -> list[_Point]:
     return found
 
 
-def _users(runs: Sequence[Run]) -> list[_Point]:
+def _users(runs: Sequence[Run], devices: int) -> list[_Point]:
     found = []
     for run in runs:
         total, tpot = run.summary.rates.output_tokens_per_s, run.summary.metrics.tpot_ms.p50
         if total is not None and tpot:
-            found.append(_Point(run, 1000 / tpot, total))
+            found.append(_Point(run, 1000 / tpot, total / devices))
     return found
 
 

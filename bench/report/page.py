@@ -63,9 +63,9 @@ def _system(samples: Samples, summary: Summary, drawn: Course) -> Panel | None:
     return panel(summary.system, samples.system, model=summary.workload.model, end_s=drawn.end_s, window=summary.window)
 
 
-def overview_page(runs: Sequence[Run], *, title: str) -> bytes:
+def overview_page(runs: Sequence[Run], *, title: str, devices: int | None = None) -> bytes:
     """The page of several runs: their table and their curves."""
-    return _render("overview.html", title=title, runs=runs, charts=curves(runs))
+    return _render("overview.html", title=title, runs=runs, charts=curves(runs, devices=devices))
 
 
 def _render(template: str, **values: object) -> bytes:

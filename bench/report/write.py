@@ -1,5 +1,6 @@
 """Reads what a run left and writes `report.html` beside it (edge)."""
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from bench.results.summary import Summary
 from stack.runtime.files import write_atomic
 
 REPORT = "report.html"
+CURVE = "curve.json"
+"""What `bench capacity` leaves beside the runs of a sweep."""
 
 
 def write_report(out: Path) -> Path:
@@ -59,7 +62,7 @@ def report_folder(place: Path) -> list[Written]:
         for folder in folders:
             name = folder.relative_to(place).as_posix()
             runs.append(Run(name, _summary(folder), f"{name}/{REPORT}"))
-        write_atomic(place / REPORT, overview_page(runs, title=place.resolve().name))
+        write_atomic(place / REPORT, overview_page(runs, title=place.resolve().name, devices=_devices(place)))
         written.append(Written(place / REPORT))
     return written
 
@@ -70,6 +73,15 @@ def find_runs(place: Path) -> list[Path]:
     if not folders:
         raise BenchError(f"{place}: holds no run: no {REQUESTS} in it or below it")
     return folders
+
+
+def _devices(place: Path) -> int | None:
+    """How many devices did the work, where a capacity sweep noted it."""
+    try:
+        noted = json.loads((place / CURVE).read_bytes()).get("devices")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return noted if isinstance(noted, int) and noted > 0 else None
 
 
 def _is_run(place: Path) -> bool:

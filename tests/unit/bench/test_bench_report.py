@@ -327,6 +327,10 @@ def test_a_folder_of_runs_gets_a_page_for_each_and_one_with_curves(tmp_path: Pat
     ]
     assert not any(page.findings for page in written)
     page = (tmp_path / REPORT).read_text()
+    assert "Speed for each user against speed of the whole" in page
+    (tmp_path / "curve.json").write_text('{"devices": 2}')
+    report_folder(tmp_path)
+    assert "Speed for each user against speed of each device" in (tmp_path / REPORT).read_text()
     parsed = Parsed(page)
     assert parsed.open == []
     assert all((tmp_path / (attrs["href"] or "")).is_file() for tag, attrs in parsed.tags if tag == "a")
