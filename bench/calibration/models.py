@@ -36,8 +36,9 @@ class CalibrationPoint(Frozen):
     true_ttft_ms: float = Field(description="Mean of first emission - request received, by the server's log")
     ttft_error_ms: Spread = Field(description="Of each request: the client's ttft_ms minus the server's")
     ttft_error_share: float = Field(description="Mean error over `true_ttft_ms`")
-    send_ms: float = Field(description="Part of the mean error before the server had the request")
-    read_ms: float = Field(description="Part of the mean error after the server had written the first chunk")
+    send_ms: float = Field(description="Part of the mean error before the request was at the socket: the client's own")
+    transit_ms: float = Field(description="Part of it from there until the server had read the request: the server's, where it is late itself")
+    read_ms: float = Field(description="Part of it after the server had written the first chunk: the client's own")
     tpot_error_share: float | None = Field(description="Median tpot of the client over that of the server, minus 1")
     chunk_gap_p99_error_share: float | None = Field(description="The same for the p99 of the gaps between chunks")
     server_late_ms: Spread = Field(description="Emission - due, of all chunks: the reference server's own lateness, in none of the errors")
@@ -46,6 +47,7 @@ class CalibrationPoint(Frozen):
     loop_lag_ms_p99: float | None
     valid: bool = Field(description="The verdict the run gave on itself")
     invalid_reasons: tuple[str, ...]
+    reference_late: bool = Field(description="The reference server could not keep to its own times: the point says nothing of the client")
     faults: tuple[str, ...] = Field(description="What keeps the load from being resolved; empty when it is")
 
 
@@ -54,7 +56,7 @@ class Verdict(Frozen):
 
     streams: float | None
     requests_per_s: float | None
-    silent: tuple[str, ...] = Field(description="Points that passed as valid and were not resolved")
+    silent: tuple[str, ...] = Field(description="Points that passed as valid and were not resolved, though the reference server was in time")
     words: str
 
 

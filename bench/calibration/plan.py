@@ -42,10 +42,12 @@ def levels_of(workload: Workload, *, duration_s: float) -> list[Level]:
     if planned is None:
         raise BenchError("field `arrivals.kind`: a trace has no planned rate: calibrate with poisson arrivals at its highest rate")
     loop, whole = planned
-    loads: dict[float, float] = {}  # few streams: two shares may round to one number
-    for share in SHARES:
-        loads[max(1, round(whole * share)) if loop == "closed" else whole * share] = share
+    loads = {_scaled(whole, share, loop): share for share in SHARES}  # few streams: two shares may round to one number
     return [_level(workload.model_dump(), loop, load, share, kind=workload.arrivals.kind, duration_s=duration_s) for load, share in loads.items()]
+
+
+def _scaled(whole: float, share: float, loop: Loop) -> float:
+    return float(max(1, round(whole * share))) if loop == "closed" else whole * share
 
 
 def ready_levels(curve: Curve, *, duration_s: float) -> list[Level]:
@@ -71,8 +73,8 @@ def _level(document: dict[str, Any], loop: Loop, load: float, share: float | Non
         if kind == "gamma":
             arrivals["shape"] = given["shape"]
         warmup = max(1, round(load * WARMUP_S))
-    kept = {name: document[name] for name in ("name", "prompts", "temperature", "extra_body") if name in document}
-    changed = {
+    kept: dict[str, Any] = {name: document[name] for name in ("name", "prompts", "temperature", "extra_body") if name in document}
+    changed: dict[str, Any] = {
         **kept,
         "model": document.get("model") or "mock",
         "arrivals": arrivals,
@@ -87,7 +89,7 @@ def _level(document: dict[str, Any], loop: Loop, load: float, share: float | Non
 def verdict(points: list[CalibrationPoint] | tuple[CalibrationPoint, ...]) -> Verdict:
     """The highest loads up to which every point is resolved."""
     streams, rate = _highest(points, "closed"), _highest(points, "open")
-    silent = tuple(point.name for point in points if point.valid and point.faults)
+    silent = tuple(point.name for point in points if point.valid and point.faults and not point.reference_late)
     parts = [
         f"{'up to ' + format(found, 'g') if found is not None else 'no tried number of'} {unit}"
         for loop, unit, found in (("closed", "streams", streams), ("open", "requests/s", rate))

@@ -76,6 +76,7 @@ def compare(samples: Samples, truth: pa.Table, setting: Setting) -> CalibrationP
     spread = _spread(error_ms)
     delivered = joined.delivered() if setting.loop == "open" else _closed_share(summary.rates.requests_per_s, joined, setting)
     tpot = _ratio(joined.tpot_p50())
+    late = _spread(joined.late_ms(setting))
     point = CalibrationPoint(
         name=setting.name,
         loop=setting.loop,
@@ -88,11 +89,13 @@ def compare(samples: Samples, truth: pa.Table, setting: Setting) -> CalibrationP
         true_ttft_ms=true_ms,
         ttft_error_ms=spread,
         ttft_error_share=spread.mean / true_ms,
-        send_ms=mean(((joined.received - joined.start) / 1e6).tolist()),
+        send_ms=mean(((joined.sent - joined.start) / 1e6).tolist()),
+        transit_ms=mean(((joined.received - joined.sent) / 1e6).tolist()),
         read_ms=mean(((joined.first - joined.first_emitted) / 1e6).tolist()),
         tpot_error_share=tpot,
         chunk_gap_p99_error_share=_ratio(joined.gap_p99()),
-        server_late_ms=_spread(joined.late_ms(setting)),
+        server_late_ms=late,
+        reference_late=late.p99 > P99_MS,
         cpu_share=summary.client.cpu_share,
         cpu_us_per_token=summary.client.cpu_us_per_token,
         loop_lag_ms_p99=summary.client.loop_lag_ms_p99,
@@ -105,7 +108,10 @@ def compare(samples: Samples, truth: pa.Table, setting: Setting) -> CalibrationP
 
 def faults(point: CalibrationPoint) -> list[str]:
     """What keeps a load from being resolved."""
-    error, found = point.ttft_error_ms, []
+    error, found = point.ttft_error_ms, list[str]()
+    if point.reference_late:
+        late, transit = point.server_late_ms.p99, point.transit_ms
+        return [f"the reference server was late itself ({late:.1f} ms at p99, took requests up after {transit:.1f} ms): no judgement at this load"]
     if abs(error.mean) > MEAN_MS:
         found.append(f"ttft off by {error.mean:+.2f} ms on average (limit {MEAN_MS:g} ms)")
     if abs(point.ttft_error_share) > TTFT_SHARE:
@@ -131,8 +137,8 @@ class _Joined:
         kept = measured & succeeded & (table["chunks"].to_numpy() > 0) & np.isin(numbers, known)
         rows = np.searchsorted(known, numbers[kept])
         self.count = int(kept.sum())
-        begin = table["intended_ns" if open_loop else "sent_ns"]
-        self.start: Ints = _whole(begin, kept) + zero_ns
+        self.start: Ints = _whole(table["intended_ns" if open_loop else "sent_ns"], kept) + zero_ns
+        self.sent: Ints = _whole(table["sent_ns"], kept) + zero_ns
         self.first: Ints = _whole(table["first_content_ns"], kept) + zero_ns
         self._last: Ints = _whole(table["last_content_ns"], kept) + zero_ns
         self._chunks: Ints = table["chunks"].to_numpy()[kept]

@@ -90,11 +90,12 @@ def parse_level(text: str) -> ServiceLevel:
     return ServiceLevel(limits=tuple(limits.values()), error_rate=error_rate)
 
 
-def judge(summary: Summary, level: ServiceLevel, *, reason: str = "", growing: bool = False) -> Judgement:
+def judge(summary: Summary, level: ServiceLevel, *, certify: bool, reason: str = "", growing: bool = False) -> Judgement:
     """Whether a run held the level; `reason` is why the run was stopped, `growing` what `saturated` says of its course.
 
-    A percentile is the certified bound where there are enough samples, else the sample's own. Requests that were cancelled while
-    they waited would have been the slowest: with any of them the level is missed. BenchError when the level cannot be told for such a workload.
+    With `certify` each percentile is the certified bound where there are enough samples, else the sample's own: near the least number of samples
+    the bound is the largest of all, which would send the short runs of a search too low. Requests that were cancelled while they waited
+    would have been the slowest: with any of them the level is missed. BenchError when the level cannot be told for such a workload.
     """
     requests = summary.requests
     bound = [each for each in summary.invalid_reasons if each.startswith(CLIENT_BOUND)]
@@ -117,20 +118,20 @@ def judge(summary: Summary, level: ServiceLevel, *, reason: str = "", growing: b
         reasons.append("over-saturated: requests in flight and time to first token grew until the end")
     certified = True
     for limit in level.limits:
-        value, is_bound = _reached(summary, limit)
+        value, is_bound = _reached(summary, limit, certify=certify)
         certified = certified and is_bound
         missed = missed or value > limit.limit_ms
         reasons.append(f"{limit}: {value:.4g} ms{'' if is_bound else ' (not certified)'}")
     return Judgement(outcome="misses" if missed else "meets", certified=certified, reasons=tuple(reasons))
 
 
-def _reached(summary: Summary, limit: Limit) -> tuple[float, bool]:
+def _reached(summary: Summary, limit: Limit, *, certify: bool) -> tuple[float, bool]:
     """The value held against the limit, in ms, and whether it is a certified bound."""
     metric: Metric = getattr(summary.metrics, f"{limit.metric}_ms")
     bound, value = getattr(metric.certified, limit.percentile), getattr(metric, limit.percentile)
     if value is None:
         raise BenchError(f"field `--slo`: {limit.metric} is unknown for this workload ({metric.note or 'each answer came in one chunk'}): leave it out")
-    return (bound, True) if bound is not None else (value, False)
+    return (bound, True) if certify and bound is not None else (value, False)
 
 
 def _share(text: str) -> float:

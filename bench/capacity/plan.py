@@ -71,7 +71,8 @@ def open_probe(template: Workload, level: ServiceLevel, rate: float, *, confirm:
     arrivals: dict[str, Any] = {"kind": "poisson", "rate": rate}
     if not isinstance(template.arrivals, Concurrency):
         arrivals = {**template.arrivals.model_dump(), "rate": rate}
-    return ProbeSpec("confirm" if confirm else "search", rate, _changed(template, arrivals, Stop(requests=requests), template.warmup))
+    changed = _changed(template, arrivals, Stop(requests=requests), template.warmup, quality=confirm)
+    return ProbeSpec("confirm" if confirm else "search", rate, changed)
 
 
 def closed_probe(template: Workload, streams: int, *, sizes: Sizes) -> ProbeSpec:
@@ -99,5 +100,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _changed(template: Workload, arrivals: dict[str, Any], stop: Stop, warmup: Warmup) -> Workload:
-    return Workload.model_validate({**template.model_dump(), "arrivals": arrivals, "stop": stop.model_dump(), "warmup": warmup.model_dump()})
+def _changed(template: Workload, arrivals: dict[str, Any], stop: Stop, warmup: Warmup, *, quality: bool = False) -> Workload:
+    """The template with another load; its accuracy task is asked only where the result is to stand on the run."""
+    changes: dict[str, Any] = {"arrivals": arrivals, "stop": stop.model_dump(), "warmup": warmup.model_dump()}
+    return Workload.model_validate({**template.model_dump(), **changes} | ({} if quality else {"quality": None}))

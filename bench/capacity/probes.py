@@ -139,7 +139,8 @@ def evaluate(samples: Samples, spec: ProbeSpec, *, level: ServiceLevel | None, d
     summary = summarize(samples)
     growing = saturated(course(samples))
     judged = spec.kind != "estimate" and level is not None
-    judgement = judge(summary, level, reason=samples.run.reason, growing=growing and spec.kind == "confirm") if judged and level else None
+    reason, confirms = samples.run.reason, spec.kind == "confirm"
+    judgement = judge(summary, level, certify=spec.kind != "search", reason=reason, growing=growing and confirms) if judged and level else None
     client_bound = any(reason.startswith(CLIENT_BOUND) for reason in summary.invalid_reasons)
     says_something = summary.valid or summary.state != "complete" or not summary.requests.ok
     valid = judgement.outcome != "invalid" if judgement else says_something and not client_bound
@@ -154,7 +155,7 @@ def evaluate(samples: Samples, spec: ProbeSpec, *, level: ServiceLevel | None, d
         attempt=attempt,
         reused=reused,
         state=summary.state,
-        reason=samples.run.reason,
+        reason=reason,
         valid=valid,
         invalid_reasons=() if valid else summary.invalid_reasons,
         judgement=judgement,

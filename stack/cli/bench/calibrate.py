@@ -60,10 +60,11 @@ def calibrate(
 
 def _show(result: "Calibration", place: Path) -> None:
     print_table(
-        ("load", "ttft err", "p50", "p99", "%", "tpot %", "gap p99 %", "served %", "cpu %", "lag p99", "server late", "verdict"),
+        ("load", "mean", "p99", "tpot %", "gap %", "sent %", "cpu %", "late", "verdict"),
         [_row(point) for point in result.points],
-        title=f"Error of the load generator in ms; the reference server: ttft {result.ttft_ms:g} ms, then a token every {result.token_interval_ms:g} ms",
+        title=f"Reference server: ttft {result.ttft_ms:g} ms, then a token every {result.token_interval_ms:g} ms",
     )
+    typer.echo("mean, p99: ttft error in ms; tpot, gap: error of the median tpot and of the p99 gap between chunks; late: the server's own, p99 in ms")
     for point in result.points:
         if point.faults:
             typer.echo(f"{point.name}: {'; '.join(point.faults)}")
@@ -73,14 +74,13 @@ def _show(result: "Calibration", place: Path) -> None:
 
 def _row(point: "CalibrationPoint") -> tuple[str, ...]:
     error = point.ttft_error_ms
-    verdict = "resolved" if not point.faults else "not resolved" if point.valid else "INVALID"
+    verdict = "resolved" if not point.faults else "server late" if point.reference_late else "not resolved" if point.valid else "INVALID"
     return (
-        f"{point.load:g} {'streams' if point.loop == 'closed' else 'req/s'}",
-        *(f"{value:.2f}" for value in (error.mean, error.p50, error.p99)),
-        *(_percent(value) for value in (point.ttft_error_share, point.tpot_error_share, point.chunk_gap_p99_error_share)),
+        f"{point.load:g} {'users' if point.loop == 'closed' else 'req/s'}",
+        *(f"{value:.2f}" for value in (error.mean, error.p99)),
+        *(_percent(value) for value in (point.tpot_error_share, point.chunk_gap_p99_error_share)),
         _percent(point.delivered_share),
         _percent(point.cpu_share),
-        "-" if point.loop_lag_ms_p99 is None else f"{point.loop_lag_ms_p99:.2f}",
         f"{point.server_late_ms.p99:.2f}",
         verdict,
     )

@@ -91,11 +91,11 @@ def capacity(
 
 def _show(result: "CapacityResult", place: Path) -> None:
     print_table(
-        ("probe", "req/s", "tokens/s", "tok/s/user", "ttft p99", "tpot p99", "e2e p99", "verdict"),
+        ("probe", "req/s", "tok/s", "per user", "ttft p99", "tpot p99", "verdict"),
         [_row(probe) for probe in result.probes],
         title=f"{result.workload.name} against {result.url}" + (f": {result.level}" if result.level else ""),
     )
-    typer.echo("milliseconds; <= marks a bound that holds with 99 % confidence, others are the sample's own (docs/metrics.md)")
+    typer.echo("tok/s: output tokens/s, of all and of one user; ttft, tpot in ms: <= is a bound with 99 % confidence, else the sample's own")
     if result.mode == "open":
         found = result.capacity_requests_per_s
         low, high, confirmed = result.bracket.low, result.bracket.high, result.bracket.confirmed
@@ -116,7 +116,6 @@ def _row(probe: "ProbeResult") -> tuple[str, ...]:
         for bound, value in (
             (point.ttft_ms_certified_p99, point.ttft_ms_p99),
             (point.tpot_ms_certified_p99, point.tpot_ms_p99),
-            (point.e2e_ms_certified_p99, point.e2e_ms_p99),
         )
     )
     return (probe.name, _number(point.requests_per_s), _number(point.output_tokens_per_s), _number(point.tokens_per_s_per_user), *tails, verdict)
