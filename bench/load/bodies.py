@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.load.chat import OPENING, Bodies, Frame, json_inside, salt
 from bench.load.datasets import DatasetBodies
 from bench.load.draw import draws
+from bench.load.replay import TraceBodies
 from bench.load.synthetic import SyntheticBodies
 from bench.seeds import derive
 from bench.workload.lengths import Length
@@ -33,8 +34,6 @@ def request_bodies(workload: Workload, *, seed: int) -> Bodies:
         case JsonLines() | ShareGpt():
             return DatasetBodies(workload, prompts, seed=seed)
         case TracePrompts():
-            from bench.load.replay import TraceBodies
-
             return TraceBodies(workload, prompts, seed=seed)
         case Sessions():
             raise BenchError("field `prompts`: kind sessions goes turn by turn and cannot be asked for single requests")

@@ -29,14 +29,14 @@ def read_jsonl(path: Path, prompt_field: str) -> Iterator[Prompt]:
         while line := _next_line(lines, path, number + 1):
             number += 1
             if line.strip():
-                yield _from_line(line, prompt_field, where=f"{path} line {number}")
+                yield _from_line(line, prompt_field, where=f"{path}, line {number}")
 
 
 def read_sharegpt(path: Path) -> Iterator[Prompt]:
     """The first human turn of each conversation; one without any is left out. BenchError names file, conversation and field."""
     with _open(path) as text:
         for number, item in enumerate(_items(text, path), 1):
-            words = _first_human(item, where=f"{path} conversation {number}")
+            words = _first_human(item, where=f"{path}, conversation {number}")
             if words is not None:
                 yield Prompt([{"role": "user", "content": words}])
 
@@ -105,7 +105,7 @@ def _items(text: TextIO, path: Path) -> Iterator[Any]:
         if following == "]":
             return
         if following != ",":
-            raise BenchError(f"{path} after conversation {number}: must go on with a comma or end with ], got {following or 'the end of the file'!r}")
+            raise BenchError(f"{path}, after conversation {number}: must go on with a comma or end with ], got {following or 'the end of the file'!r}")
 
 
 class _Window:
@@ -138,7 +138,7 @@ class _Window:
                 return found
             except (ValueError, RecursionError) as error:
                 if len(self._held) - self._at > LONGEST or not self._more():
-                    raise BenchError(f"{self._path} conversation {number}: not JSON: {' '.join(str(error).split())}") from None
+                    raise BenchError(f"{self._path}, conversation {number}: not JSON: {' '.join(str(error).split())}") from None
 
     def _more(self) -> bool:
         piece = _read(self._text.read, CHUNK, self._path)
@@ -149,7 +149,7 @@ class _Window:
 def _next_line(lines: TextIO, path: Path, number: int) -> str:
     line = _read(lines.readline, LONGEST, path)
     if len(line) == LONGEST:
-        raise BenchError(f"{path} line {number}: longer than {LONGEST >> 20} million characters")
+        raise BenchError(f"{path}, line {number}: longer than {LONGEST >> 20} million characters")
     return line
 
 

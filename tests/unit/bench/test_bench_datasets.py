@@ -122,7 +122,7 @@ def test_a_faulty_line_is_named_with_its_field(tmp_path: Path, line: Any, told: 
     path = jsonl(tmp_path, {"prompt": "fine"}, line)
     with pytest.raises(BenchError) as caught:
         bodies(path)
-    assert str(caught.value).startswith(f"{path} {told}")
+    assert str(caught.value).startswith(f"{path}, {told}")
     assert "\n" not in str(caught.value)
 
 
@@ -186,12 +186,12 @@ def test_a_file_larger_than_the_memory_it_may_use_is_read(tmp_path: Path) -> Non
     [
         ("", ": must hold one JSON list"),
         ('{"conversations": []}', ": must hold one JSON list"),
-        ('[{"conversations": [', " conversation 1: not JSON"),
-        ('[{"conversations": []} {}]', " after conversation 1: must go on with a comma or end with ], got '{'"),
-        ('[{"conversations": []}', " after conversation 1: must go on with a comma or end with ], got 'the end of the file'"),
-        ("[[]]", " conversation 1: field `conversations`: must be a list of turns, got a list"),
-        ('[{"id": 1}]', " conversation 1: field `conversations`: must be a list of turns, got nothing"),
-        ('[{"conversations": []}, {"conversations": [{"from": "human"}]}]', " conversation 2: field `conversations.0`: must be an object with the texts"),
+        ('[{"conversations": [', ", conversation 1: not JSON"),
+        ('[{"conversations": []} {}]', ", after conversation 1: must go on with a comma or end with ], got '{'"),
+        ('[{"conversations": []}', ", after conversation 1: must go on with a comma or end with ], got 'the end of the file'"),
+        ("[[]]", ", conversation 1: field `conversations`: must be a list of turns, got a list"),
+        ('[{"id": 1}]', ", conversation 1: field `conversations`: must be a list of turns, got nothing"),
+        ('[{"conversations": []}, {"conversations": [{"from": "human"}]}]', ", conversation 2: field `conversations.0`: must be an object with the texts"),
     ],
 )
 def test_a_faulty_conversation_is_named(tmp_path: Path, text: str, told: str) -> None:
