@@ -23,7 +23,7 @@ class ScenarioShape(master.Shape):
     job = _job
 
 
-@events.init.add_listener
+@events.init.add_listener  # type: ignore[untyped-decorator]
 def _sit_down(environment: Any, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, MasterRunner) and _job.master is not None:
@@ -31,6 +31,7 @@ def _sit_down(environment: Any, **_: Any) -> None:
     else:
         worker.JourneyUser.desk = worker.Desk(runner, _job, environment.events)
         worker.count_parts_apart(environment.stats)
+        worker.make_spawning_quick()
     # What was imported stays: a collection that looks through all of it would stop the loop for tens of milliseconds.
     gc.collect()
     gc.freeze()

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.results.decode import OK
-from bench.results.metrics import describe
+from bench.results.distributions import describe
 from bench.statistics.proportion import wilson_interval
 from bench.users.rows import Rows
 from bench.users.scenario import Scenario

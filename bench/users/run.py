@@ -83,6 +83,7 @@ def run_users(scenario: Scenario, target: Target, *, out: Path, seed: int | None
             url=target.url,
             tool=ToolInfo(**tool().model_dump()),
             started_at=told.started_at,
+            started_ns=told.started_ns,
             ended_ns=told.ended_ns - told.started_ns,
             state=told.state,
             workers=told.health,

@@ -34,6 +34,7 @@ class UsersRun(Frozen):
     url: str
     tool: ToolInfo
     started_at: datetime = Field(description="Wall time in UTC, for people")
+    started_ns: int = Field(description="The master's monotonic clock at the start: what all stamps are relative to")
     ended_ns: int = Field(description="From the start to the moment after which no user began a request")
     state: State
     workers: tuple[WorkerHealth, ...]

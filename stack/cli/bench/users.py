@@ -94,9 +94,9 @@ def _show(summary: "UsersSummary", place: Path) -> None:
     everything = ("all", summary.requests, summary.metrics, summary.goodput)
     steps = [(f"{each.user_class}/{each.step}", each.requests, each.metrics, each.goodput) for each in summary.steps]
     print_table(
-        ("step", "ok", "failed", "TTFT p50", "p99", "TPOT p50", "p99", "E2E p50", "p99", "good"),
+        ("step", "ok", "fail", "TTFT", "TPOT", "E2E", "good"),
         [_row(*each) for each in (*steps, everything)],
-        title=f"{scenario.name}: {summary.users} users in {len(scenario.classes)} classes; model {scenario.model}; ms",
+        title=f"{scenario.name}: {summary.users} users in {len(scenario.classes)} classes; model {scenario.model}; p50 / p99 in ms",
     )
     for line in _lines(summary):
         typer.echo(line)
@@ -104,11 +104,11 @@ def _show(summary: "UsersSummary", place: Path) -> None:
 
 
 def _row(name: str, requests: "Counts", metrics: "Latencies", goodput: "Attainment | None") -> tuple[str, ...]:
-    def cells(metric: "Metric") -> tuple[str, str]:
-        return _number(metric.p50), _number(metric.p99)
+    def cell(metric: "Metric") -> str:
+        return f"{_number(metric.p50)} / {_number(metric.p99)}"
 
     share = "-" if goodput is None or goodput.share is None else f"{goodput.share:.1%}"
-    return (name, str(requests.ok), str(requests.failed), *cells(metrics.ttft_ms), *cells(metrics.tpot_ms), *cells(metrics.e2e_ms), share)
+    return (name, str(requests.ok), str(requests.failed), cell(metrics.ttft_ms), cell(metrics.tpot_ms), cell(metrics.e2e_ms), share)
 
 
 def _lines(summary: "UsersSummary") -> list[str]:
@@ -133,7 +133,7 @@ def _lines(summary: "UsersSummary") -> list[str]:
 
 
 def _number(value: float | None) -> str:
-    """Two decimals below 100, one below 1000, none from there on: a table that fits 80 columns."""
+    """One decimal below 1000, none from there on: a table that fits 80 columns."""
     if value is None:
         return "-"
-    return f"{value:.2f}" if value < 100 else f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+    return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
