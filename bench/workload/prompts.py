@@ -10,12 +10,19 @@ from bench.workload.lengths import Fixed, Length
 
 Text = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-_TOKENIZER = "Folder of the model, or tokenizer.json, whose tokens are counted; beside the workload file, unless absolute"
+_TOKENIZER = (
+    "Folder of the model, or tokenizer.json, whose tokens are counted; beside the workload file, unless absolute. "
+    "Not needed for a model of the catalog that was pulled to this machine"
+)
 
 
 class _Prompts(Frozen):
     ignore_eos: bool = Field(default=False, description="Ask the engine (vLLM) to go on to exactly the most output tokens, so that output lengths are fixed")
-    salt: bool = Field(default=True, description="Begin each prompt with a word of its own, so that no prefix cache can answer for the model")
+    salt: bool = Field(
+        default=True,
+        description="Begin each prompt, session or shared prefix with words that follow from the seed, so that no prefix cache can answer for the model; "
+        "false: the same words whatever the seed",
+    )
 
 
 class TextPrompt(_Prompts):
