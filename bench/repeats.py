@@ -42,7 +42,7 @@ class Repeats(Frozen):
 def run_repeats(count: int, *, out: Path, seed: int, run: Callable[[Path, int], Summary]) -> tuple[Repeats, list[Summary]]:
     """Call `run` with the folders `out`/run-1 and so on, and a seed derived from `seed` for each; write repeats.json.
 
-    An interrupted run is the last. BenchError when `out` holds runs of an earlier measurement that this one would not replace.
+    A run that was cut short is the last. BenchError when `out` holds runs of an earlier measurement that this one would not replace.
     """
     stale = [folder.name for folder in repeat_folders(out) if int(folder.name.removeprefix("run-")) > count]
     if stale:
@@ -51,7 +51,7 @@ def run_repeats(count: int, *, out: Path, seed: int, run: Callable[[Path, int], 
     summaries: list[Summary] = []
     for number in range(1, count + 1):
         summaries.append(run(out / f"run-{number}", repeat_seed(seed, number)))
-        if summaries[-1].state == "interrupted":
+        if summaries[-1].state != "complete":
             break
     repeats = over_repeats(summaries)
     write_atomic(out / REPEATS, repeats.model_dump_json(indent=2) + "\n")
