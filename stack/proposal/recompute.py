@@ -10,6 +10,7 @@ MODULES = {
     "model": "stack.serving.evidence",
     "serving": "stack.serving.evidence",
     "bench": "bench.evidence",
+    "bench-audit": "bench.audits.evidence",
     "users": "bench.users.evidence",
     "capacity": "bench.capacity.evidence",
     "calibration": "bench.calibration.evidence",
