@@ -12,9 +12,9 @@ from bench.results.distributions import plain, weighted
 from bench.results.summary import AiperfColumns, Compat, Distribution, GuidellmColumns, VllmColumns
 
 
-def compat(view: View) -> Compat:
-    """All three, over the measured requests that succeeded."""
-    return Compat(vllm=vllm(view), guidellm=guidellm(view), aiperf=aiperf(view))
+def compat(view: View, gaps: Distribution) -> Compat:
+    """All three, over the measured requests that succeeded; `gaps` is the distribution of our own chunk gaps."""
+    return Compat(vllm=vllm(view), guidellm=guidellm(view), aiperf=aiperf(view, gaps))
 
 
 def vllm(view: View) -> VllmColumns:
@@ -48,7 +48,7 @@ def guidellm(view: View) -> GuidellmColumns:
     )
 
 
-def aiperf(view: View) -> AiperfColumns:
+def aiperf(view: View, gaps: Distribution) -> AiperfColumns:
     """From the moment the request was taken up to its last content; what it calls ITL is one value a request."""
     columns = view.columns
     after_first = columns.output_tokens - columns.n_first
@@ -57,7 +57,7 @@ def aiperf(view: View) -> AiperfColumns:
     return AiperfColumns(
         ttft_ms=_of(columns.first - columns.dispatched, view),
         itl_ms=_of(itl, view),
-        icl_ms=plain(view.chunk_gaps_ms()),
+        icl_ms=Distribution(**gaps.model_dump(include=set(Distribution.model_fields) - {"note"})),
         request_latency_ms=_of(columns.last - columns.dispatched, view),
     )
 

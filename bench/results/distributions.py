@@ -1,6 +1,8 @@
 """From values to the published form of a distribution (pure functions)."""
 
 import math
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -24,9 +26,9 @@ def describe(values: Floats, *, certify: bool = True, note: str = "") -> Metric:
     count = len(values)
     if not count:
         return Metric(missing_samples=MissingSamples(**FLOORS) if certify else MissingSamples(), note=note)
-    ordered = np.sort(values).tolist()
+    ordered = _plain_floats(np.sort(values))
     if certify:
-        intervals, why = _intervals(values.tolist(), ordered)
+        intervals, why = _intervals(_plain_floats(values), ordered)
         note = "; ".join(filter(None, (note, why)))
     return Metric(
         **_figures(ordered),
@@ -39,7 +41,7 @@ def describe(values: Floats, *, certify: bool = True, note: str = "") -> Metric:
 
 def plain(values: Floats, *, note: str = "") -> Distribution:
     """The figures alone, as tools without intervals report them; percentiles as numpy's default."""
-    return Distribution(**_figures(np.sort(values).tolist()), note=note) if len(values) else Distribution(note=note)
+    return Distribution(**_figures(_plain_floats(np.sort(values))), note=note) if len(values) else Distribution(note=note)
 
 
 def weighted(values: Floats, weights: Floats, *, note: str = "") -> Distribution:
@@ -56,12 +58,17 @@ def weighted(values: Floats, weights: Floats, *, note: str = "") -> Distribution
     return Distribution(count=len(values), mean=centre, min=float(values[0]), max=float(values[-1]), note=note, **at)
 
 
-def _figures(ordered: list[float]) -> dict[str, float]:
+def _plain_floats(values: Floats) -> Sequence[float]:
+    """The values as Python floats, one at a time: a list of a million would take 32 MB."""
+    return cast(Sequence[float], np.ascontiguousarray(values).data)
+
+
+def _figures(ordered: Sequence[float]) -> dict[str, float]:
     at = {name: percentile(ordered, share) for name, share in SHARES.items()}
     return {"count": len(ordered), "mean": mean(ordered), "min": ordered[0], "max": ordered[-1], **at}
 
 
-def _intervals(series: list[float], ordered: list[float]) -> tuple[Intervals, str]:
+def _intervals(series: Sequence[float], ordered: Sequence[float]) -> tuple[Intervals, str]:
     """The intervals that hold, and why the others are withheld."""
     count, centre = len(series), batch_mean_interval(series)
     correlation = lag1_autocorrelation(series)

@@ -57,7 +57,7 @@ def summarize(samples: Samples) -> Summary:
         tokens_per_chunk=view.tokens_per_chunk(),
         goodput=None if slo is None else goodput(slo, view, window),
         with_failures=with_failures(view),
-        compat=compat(view),
+        compat=compat(view, metrics.chunk_gap_ms),
         token_check=check,
         steady=steady,
         system=system,
@@ -66,6 +66,7 @@ def summarize(samples: Samples) -> Summary:
         workload=run.workload,
         seed=run.seed,
         url=run.url,
+        calibration=run.calibration,
         started_at=run.started_at,
         tool=run.tool,
     )

@@ -47,3 +47,13 @@ def test_an_invalid_run_carries_its_verdict_into_the_record(tmp_path: Path) -> N
     found = {figure.name: figure for figure in figures(summarize(write(tmp_path, [request(0)], state="interrupted")))}
     assert found["bench.tiny.valid"].value is False
     assert "interrupted" in found["bench.tiny.valid"].note
+
+
+def test_intervals_tails_and_checks_are_figures_as_well(stored: StoredRecord) -> None:
+    named = {figure.name.removeprefix("bench.tiny."): figure for figure in stored.record.figures}
+    assert (named["ttft_ms.p50.low_95"].value, named["ttft_ms.p50.high_95"].value) == (52, 52)
+    assert named["ttft_ms.p99.low_95"].value is None
+    assert "p99 (368)" in named["ttft_ms.p99.low_95"].note
+    assert named["goodput.share.low_95"].value == pytest.approx(0.954, abs=0.001)
+    assert (named["with_failures.ttft_ms.p99"].value, named["failed_share"].value) == (52, 0)
+    assert (named["token_check.mismatch"].value, named["steady"].value) == (0, True)
