@@ -69,6 +69,8 @@ def report_folder(place: Path) -> list[Written]:
 
 def find_runs(place: Path) -> list[Path]:
     """`place` itself when it is the folder of a run, else every such folder below it. BenchError when there is none."""
+    if not place.is_dir():
+        raise BenchError(f"{place}: no such folder")
     folders = [place] if _is_run(place) else sorted({path.parent for name in (REQUESTS, SUMMARY) for path in place.rglob(name) if _is_run(path.parent)})
     if not folders:
         raise BenchError(f"{place}: holds no run: no {REQUESTS} in it or below it")

@@ -7,7 +7,7 @@ import typer
 
 from stack.cli.output import JsonOption, print_json
 
-Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folder of a run, or of several runs.", exists=True, file_okay=False)]
+Folders = Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folder of a run, or of several runs.")]
 
 
 def report(places: Folders, *, as_json: JsonOption = False) -> None:

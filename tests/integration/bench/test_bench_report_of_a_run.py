@@ -59,8 +59,9 @@ def test_a_forged_summary_is_named_by_both_commands_with_status_1(start_mock: St
 
 
 @pytest.mark.parametrize("command", ["report", "check"])
-def test_a_folder_without_a_run_is_one_line_and_status_2(tmp_path: Path, command: str) -> None:
-    done = stackproof(command, str(tmp_path))
+@pytest.mark.parametrize(("folder", "words"), [(".", "holds no run"), ("nowhere", "no such folder")])
+def test_a_folder_without_a_run_is_one_line_and_status_2(tmp_path: Path, command: str, folder: str, words: str) -> None:
+    done = stackproof(command, str(tmp_path / folder))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
-    assert "holds no run" in done.stderr
+    assert words in done.stderr
