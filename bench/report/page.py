@@ -46,6 +46,7 @@ def run_page(samples: Samples, summary: Summary, *, folder: str, findings: Seque
         compat=words.by_other_tools(summary),
         tails=words.tails(summary),
         steadiness=words.steadiness(summary),
+        quality=words.quality(summary),
         workers=samples.run.workers,
         system=_system(samples, summary, drawn),
         distributions=distributions(drawn, open_loop=summary.workload.open_loop),

@@ -33,6 +33,9 @@ NAMES = {
 """Metric -> its name for people, and its definition in brief (in full in docs/metrics.md)."""
 
 
+HOLDS = {True: "holds", False: "does not hold", None: "cannot be told"}
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why a run is not valid, and what that means."""
@@ -175,3 +178,19 @@ def steadiness(summary: Summary) -> str:
     if steady.steady is not None:
         verdict = "The server stayed on one level." if steady.steady else "The server did not stay on one level."
     return f"{verdict} ({steady.note})" if steady.note else verdict
+
+
+def quality(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """Whether answers were right, and as long as they should be; empty where the workload does not ask."""
+    found = []
+    accuracy, lengths = (None, None) if summary.quality is None else (summary.quality.accuracy, summary.quality.lengths)
+    if accuracy is not None:
+        share = "unknown" if accuracy.accuracy is None else f"{accuracy.accuracy:.1%}"
+        interval = "" if accuracy.interval_95 is None else f", 95 % interval {accuracy.interval_95[0]:.1%} to {accuracy.interval_95[1]:.1%}"
+        counts = f"{accuracy.right} right of {accuracy.asked} asked, {accuracy.failed} failed"
+        found.append(("Right answers", f"{share} ({counts}{interval}); floor {accuracy.floor:.1%}: {HOLDS[accuracy.holds]}"))
+    if lengths is not None:
+        mean = f"{number(lengths.output_tokens_mean)} tokens on average against {number(lengths.reference)}"
+        bounds = f"{number(lengths.ratio)} times, {lengths.low:g} to {lengths.high:g} allowed"
+        found.append(("Length of answers", f"{mean} ({bounds}): {HOLDS[lengths.holds]}"))
+    return tuple(found)

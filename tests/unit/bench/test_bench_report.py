@@ -17,12 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
+from bench.quality.models import AccuracyView, LengthView, QualityView
 from bench.report import REPORT, write_report
 from bench.report.charts import MOST_DOTS, MOST_ROWS, distributions, number, over_time
 from bench.report.curves import Run, curves
 from bench.report.page import run_page
 from bench.report.series import bins, course, in_flight, spread, thin, tokens_per_s
 from bench.report.svg import GRID_X, GRID_Y, Axis, Bar, Plot, bars, ecdf_points, nice_ticks, tick_text
+from bench.report.words import quality
 from bench.report.write import find_runs, report_folder
 from bench.results.metrics import summarize
 from bench.results.reconcile import Finding
@@ -399,6 +401,18 @@ def test_the_system_under_test_has_a_panel_with_its_gauges_over_time(tmp_path: P
     assert "7.00 on average, at most 7.00" in section
     assert ">50.00</td>" in section
     assert "no RAPL" in section
+
+
+def test_answers_are_judged_on_the_page_where_the_workload_asks(tmp_path: Path) -> None:
+    summary = summarize(write(tmp_path, rows(20)))
+    assert quality(summary) == ()
+    accuracy = AccuracyView(
+        score="exact_match", task_sha256="0", asked=100, right=60, failed=1, accuracy=0.6, interval_95=(0.502, 0.691), floor=0.5, holds=True
+    )
+    lengths = LengthView(requests=20, output_tokens_mean=5.0, interval_95=None, reference=10.0, ratio=0.5, low=0.9, high=1.1, holds=False)
+    judged = quality(summary.model_copy(update={"quality": QualityView(accuracy=accuracy, lengths=lengths)}))
+    assert judged[0] == ("Right answers", "60.0% (60 right of 100 asked, 1 failed, 95 % interval 50.2% to 69.1%); floor 50.0%: holds")
+    assert judged[1] == ("Length of answers", "5.00 tokens on average against 10.00 (0.5 times, 0.9 to 1.1 allowed): does not hold")
 
 
 def test_a_run_that_was_not_watched_has_no_panel(tmp_path: Path) -> None:
