@@ -17,12 +17,19 @@ class Page:
 
 
 def metrics_page(url: str, metrics_url: str | None, *, key_file: Path | None = None, ca_file: Path | None = None) -> Page:
-    """Of the endpoint `url`: what was named, else /metrics on the same host and port. BenchError when that is no address."""
+    """Of the endpoint `url`: what was named, else /metrics on the same host and port. BenchError when that is no address, or there is no key in the file."""
     named = metrics_url
     if named is None:
         parts = urlsplit(url)
         named = f"{parts.scheme}://{parts.netloc}/metrics"
     split_address(named)
+    if key_file is not None:
+        try:
+            key = key_file.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BenchError(f"--metrics-key-file {key_file}: cannot be read: {error}") from None
+        if not key.isprintable() or not key or " " in key:
+            raise BenchError(f"--metrics-key-file {key_file}: must hold one line with the key and nothing else")
     return Page(named, key_file, ca_file)
 
 

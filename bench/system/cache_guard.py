@@ -14,7 +14,8 @@ from bench.system.readings import UnreadableError
 from bench.workload.models import CacheGuard
 
 RESET_PATH = "/reset_prefix_cache"
-RESET_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 2.0
+RETRY_FOR_S = 3.0
 RETRY_S = 0.2
 """vLLM refuses while a request still holds blocks, as the last of an earlier run may."""
 
@@ -31,7 +32,7 @@ def reset_prefix_cache(
     """Empty the engine's prefix cache, and say what came of it: `reset`, `off`, or `not reset: ` and why.
 
     The engine is where its metrics are: on the host and port of `metrics_url`, else of `url`. BenchError when the workload requires
-    a reset and there was none; no key but `metrics_key_file`'s is sent. Takes at most RESET_TIMEOUT_S.
+    a reset and there was none; no key but `metrics_key_file`'s is sent. Takes at most RETRY_FOR_S + ANSWER_TIMEOUT_S.
     """
     if guard.reset == OFF:
         return OFF
@@ -48,28 +49,32 @@ def reset_prefix_cache(
 
 async def _reset(page: Page) -> str:
     """Why not; empty when it was."""
-    deadline = time.monotonic() + RESET_TIMEOUT_S
+    deadline = time.monotonic() + RETRY_FOR_S
     while True:
         try:
-            status, body = await Caller(page, "POST").ask(timeout_s=max(0.1, deadline - time.monotonic()))
+            status, body = await Caller(page, "POST").ask(timeout_s=ANSWER_TIMEOUT_S)
         except (UnreadableError, OSError, ValueError) as error:
             return " ".join(str(error).split())
         if status != 200:
             return f"HTTP {status}"
-        if _succeeded(body):
+        succeeded = _succeeded(body)
+        if succeeded:
             return ""
+        if succeeded is None:
+            return "the answer is not one of vLLM's"
         if time.monotonic() + RETRY_S > deadline:
             return "the server said that it failed: blocks are still in use"
         await asyncio.sleep(RETRY_S)
 
 
-def _succeeded(body: str) -> bool:
-    """vLLM 0.32 says `{"success": bool}`; other versions answer 200 and nothing."""
+def _succeeded(body: str) -> bool | None:
+    """vLLM 0.32 says `{"success": bool}`; other versions answer 200 and nothing. None: something else."""
     try:
-        answer = json.loads(body) if body.strip() else {}
+        answer = json.loads(body) if body.strip() else {"success": True}
     except ValueError:
-        return False
-    return isinstance(answer, dict) and answer.get("success", True) is True
+        return None
+    success = answer.get("success") if isinstance(answer, dict) else None
+    return success if isinstance(success, bool) else None
 
 
 def cache_reasons(guard: CacheGuard, view: SystemView, *, shared_share: float | None) -> list[str]:

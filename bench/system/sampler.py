@@ -7,6 +7,7 @@ a last sample of everything and leaves. It is nicer than others, so that it wait
 import asyncio
 import ipaddress
 import os
+import shutil
 import socket
 import sys
 import time
@@ -41,7 +42,7 @@ class Sampler:
     async def run(self) -> None:
         """Until `end` comes down the pipe."""
         pipe = os.open(self._options.progress, os.O_RDONLY | os.O_NONBLOCK)
-        os.unlink(self._options.progress)  # noqa: PTH108  # both ends are open: its name is not needed, and must not outlive us
+        shutil.rmtree(Path(self._options.progress).parent, ignore_errors=True)  # both ends are open: its name must not outlive us
         asyncio.get_running_loop().add_reader(pipe, self._hear, pipe)
         Thread(target=self._tell_where_server_is, daemon=True).start()  # a name server may take its time
         # One thread a source: of those, one that hangs in a driver keeps the others free.
@@ -85,7 +86,7 @@ class Sampler:
             line = Line(t_ns, source, readings, failed)
             self._writer.write(line)
             self._live.sampled(line)
-            if last:
+            if last or (failed and self._over.is_set()):
                 return
             missed = int((time.monotonic() - started) / self._options.every_s) + 1
             try:

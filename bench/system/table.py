@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,9 +42,9 @@ class SystemTable:
     rows: pa.Table
 
 
-def write_table(samples: Path, out: Path, *, started_ns: int, every_s: float, metrics_url: str, fault: str = "") -> None:
-    """Turn a samples file into system.parquet in `out`; a samples file that is cut off, or was never written, gives fewer rows."""
-    about: dict[str, object] = {}
+def write_table(samples: Path, out: Path, *, started_ns: int, fault: str = "") -> None:
+    """Turn a samples file into system.parquet in `out`; one that is cut off, or is not there, gives fewer rows."""
+    about: dict[str, Any] = {}
     lines: list[Line] = []
     if samples.exists():
         with samples.open(encoding="utf-8", errors="replace") as stream:
@@ -56,8 +57,8 @@ def write_table(samples: Path, out: Path, *, started_ns: int, every_s: float, me
     faults = [fault, f"live metrics were not served: {about['live_failed']}" if "live_failed" in about else ""]
     info = WatchInfo(
         started_ns=started_ns,
-        every_s=every_s,
-        metrics_url=metrics_url,
+        every_s=float(about.get("every_s", 0)),
+        metrics_url=str(about.get("metrics_url", "")),
         same_host=bool(about["same_host"]) if about.get("same_host") is not None else None,
         sources={source: _state([line for line in lines if line.source == source]) for source in SOURCES},
         fault="; ".join(filter(None, faults)),

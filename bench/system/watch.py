@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -12,13 +14,16 @@ from urllib.parse import urlsplit
 from bench.load.progress import Progress
 from bench.system.address import metrics_page
 from bench.system.protocol import END, READ_TIMEOUT_S, SETTLE_S, Options, progress_line
-from bench.system.readings import has_sample
+from bench.system.readings import Writer, has_sample
 from bench.system.table import SYSTEM, write_table
 from stack.runtime.net import LOOPBACK, require_free
 from stack.runtime.process import Child
 
-READY_TIMEOUT_S = 2.0
-"""A sampling process that has taken no sample by then is not waited for any longer."""
+READY_TIMEOUT_S = 10.0
+"""A sampling process that has taken no sample by then is not waited for any longer; one that ended is not waited for at all."""
+
+SAMPLES, LOG = RAW = (".system.jsonl", ".system.log")
+"""In the folder of the run while it lasts; they outlive a SIGKILL."""
 
 END_TIMEOUT_S = 2 * READ_TIMEOUT_S + SETTLE_S + 1.0
 """A read that is under way and the last one, each at its longest."""
@@ -33,11 +38,11 @@ class SystemWatch:
     wrong is told in system.parquet.
     """
 
-    def __init__(self, child: Child, pipe: int, *, samples: Path, progress: Path, out: Path, every_s: float, metrics_url: str) -> None:
+    def __init__(self, child: Child, pipe: int, folder: Path, out: Path) -> None:
         self._child = child
         self._pipe = pipe
-        self._samples, self._progress, self._out = samples, progress, out
-        self._every_s, self._metrics_url = every_s, metrics_url
+        self._folder = folder
+        self._out = out
         self._fault = ""
 
     @classmethod
@@ -54,7 +59,7 @@ class SystemWatch:
     ) -> Self:
         """Start sampling for a run against `url` whose files go to `out`; returns at once.
 
-        BenchError when `metrics_url` is no address, StackproofError when `prometheus_port` is taken. A system.parquet of an earlier
+        BenchError when `metrics_url` is no address or the key cannot be read, StackproofError when `prometheus_port` is taken. A system.parquet of an earlier
         run in `out` is removed.
         """
         page = metrics_page(url, metrics_url, key_file=metrics_key_file, ca_file=ca_file)
@@ -62,14 +67,16 @@ class SystemWatch:
             require_free(LOOPBACK, prometheus_port, option="--prometheus-port")
         out.mkdir(parents=True, exist_ok=True)
         (out / SYSTEM).unlink(missing_ok=True)
-        samples, progress = (out / f".system.{os.getpid()}.{suffix}" for suffix in ("jsonl", "pipe"))
-        for path in (samples, progress):
-            path.unlink(missing_ok=True)
+        _remove_raw(out)
+        with (out / SAMPLES).open("w", encoding="utf-8") as stream:
+            Writer(stream).about(every_s=every_s, metrics_url=page.url)
+        folder = Path(tempfile.mkdtemp(prefix="stackproof-"))  # not every place for results can hold a pipe
+        progress = folder / "progress"
         os.mkfifo(progress, mode=0o600)
         # Open at both ends here: it can be written to before the child listens, and no signal comes when the child is gone.
         pipe = os.open(progress, os.O_RDWR | os.O_NONBLOCK)
         options = Options(
-            samples=str(samples),
+            samples=str(out / SAMPLES),
             progress=str(progress),
             every_s=every_s,
             metrics_url=page.url,
@@ -80,17 +87,18 @@ class SystemWatch:
         )
         try:
             command = [sys.executable, "-m", "bench.system.sampler", options.to_json()]
-            child = Child.start("system watch", command, log=samples.with_suffix(".log"), grace_s=1.0)
+            child = Child.start("system watch", command, log=out / LOG, grace_s=1.0)
         except BaseException:
             os.close(pipe)
-            progress.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            _remove_raw(out)
             raise
-        return cls(child, pipe, samples=samples, progress=progress, out=out, every_s=every_s, metrics_url=page.url)
+        return cls(child, pipe, folder, out)
 
     def wait_first_sample(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Until every source was asked once, so that counters are known before the load begins; never longer than `timeout_s`."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and self._child.exit_status is None and not has_sample(self._samples):
+        while time.monotonic() < deadline and self._child.exit_status is None and not has_sample(self._out / SAMPLES):
             time.sleep(POLL_S)
 
     def progress(self, snapshot: Progress) -> None:
@@ -101,7 +109,8 @@ class SystemWatch:
     def finish(self, started_ns: int) -> None:
         """Take a last sample, end the sampling process, and write system.parquet with stamps relative to `started_ns`."""
         self._end()
-        write_table(self._samples, self._out, started_ns=started_ns, every_s=self._every_s, metrics_url=self._metrics_url, fault=self._fault)
+        with contextlib.suppress(OSError):  # no room: the run is not watched, then
+            write_table(self._out / SAMPLES, self._out, started_ns=started_ns, fault=self._fault)
 
     def _end(self) -> None:
         if self._child.exit_status is not None:
@@ -127,5 +136,17 @@ class SystemWatch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._child.stop()
         os.close(self._pipe)
-        for path in (self._samples, self._samples.with_suffix(".log"), self._progress):
-            path.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove_raw(self._out)
+
+
+def recover_watch(out: Path, started_ns: int) -> None:
+    """Make system.parquet of what the watch of a run that died had flushed into `out`; nothing where there was no watch."""
+    if (out / SAMPLES).exists():
+        write_table(out / SAMPLES, out, started_ns=started_ns, fault="the load generator died")
+        _remove_raw(out)
+
+
+def _remove_raw(out: Path) -> None:
+    for name in RAW:
+        (out / name).unlink(missing_ok=True)

@@ -34,11 +34,11 @@ def watch(
     path = folder / "samples.jsonl"
     with path.open("w", encoding="utf-8") as stream:
         writer = Writer(stream)
-        writer.about(same_host=same_host)
+        writer.about(same_host=same_host, every_s=1.0, metrics_url="http://127.0.0.1:1/metrics")
         for source, why in (failed or {}).items():
             writer.write(Line(0, source, failed=why))
         for second, source, values in samples:
             text = labels_text(labels if labels is not None else ENGINE if source == "engine" else {})
             writer.write(Line(round(second * S), source, tuple(Reading(name, text, value) for name, value in values.items())))
-    write_table(path, folder, started_ns=0, every_s=1.0, metrics_url="http://127.0.0.1:1/metrics")
+    write_table(path, folder, started_ns=0)
     return read_table(folder / SYSTEM)

@@ -38,12 +38,12 @@ def test_a_line_that_was_cut_off_by_a_kill_costs_that_line_alone(tmp_path: Path)
     watch(tmp_path, (1, "engine", counters()), (2, "engine", counters(1)))
     cut = (tmp_path / "samples.jsonl").read_text()[:-40]
     (tmp_path / "samples.jsonl").write_text(cut)
-    write_table(tmp_path / "samples.jsonl", tmp_path, started_ns=0, every_s=1, metrics_url="http://x/metrics")
+    write_table(tmp_path / "samples.jsonl", tmp_path, started_ns=0)
     assert set(read_table(tmp_path / SYSTEM).rows["t_ns"].to_pylist()) == {S}
 
 
 def test_a_watch_that_never_sampled_still_says_why(tmp_path: Path) -> None:
-    write_table(tmp_path / "absent", tmp_path, started_ns=5, every_s=1, metrics_url="http://x/metrics", fault="it ended with status 1")
+    write_table(tmp_path / "absent", tmp_path, started_ns=5, fault="it ended with status 1")
     table = read_table(tmp_path / SYSTEM)
     assert (table.rows.num_rows, table.info.fault, table.info.same_host) == (0, "it ended with status 1", None)
 

@@ -152,7 +152,7 @@ def test_queues_of_several_engines_are_added_up_moment_by_moment(tmp_path: Path)
         watch(tmp_path, *rows, labels=ENGINE | {"engine": engine})
         written += path.read_text()
     path.write_text(written)
-    write_table(path, tmp_path, started_ns=0, every_s=1, metrics_url="http://x/metrics")
+    write_table(path, tmp_path, started_ns=0)
     system = summarize(write(tmp_path, [request(index) for index in range(20)])).system
     assert system is not None
     assert system.waiting is not None
@@ -165,7 +165,7 @@ def test_of_a_server_with_several_models_the_one_that_was_asked_counts(tmp_path:
     watch(tmp_path, *around(20))
     with (tmp_path / "samples.jsonl").open("a") as stream:
         stream.write(other)
-    write_table(tmp_path / "samples.jsonl", tmp_path, started_ns=0, every_s=1, metrics_url="http://x/metrics")
+    write_table(tmp_path / "samples.jsonl", tmp_path, started_ns=0)
     system = summarize(write(tmp_path, [request(index) for index in range(20)])).system
     assert system is not None
     assert system.offered.server == 20
