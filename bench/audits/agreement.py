@@ -129,7 +129,7 @@ def _lengths(pairs: list[tuple[AskedAnswer, AskedAnswer]]) -> tuple[Verdict, str
     change = mean([(one - other) / alone for one, other in known])
     low, high = interval or (change, change)
     figures = {"length_change": change, "length_change.low_95": low, "length_change.high_95": high}
-    said = f"they are {change:+.1%} longer (95 %: {low:+.1%} to {high:+.1%}; limit {LENGTHS_APART:.0%} either way)"
+    said = f"they are {abs(change):.1%} {'longer' if change >= 0 else 'shorter'} (95 %: {low:+.1%} to {high:+.1%}; limit {LENGTHS_APART:.0%} either way)"
     if low > LENGTHS_APART or high < -LENGTHS_APART:
         return "fail", said, figures
     return "pass" if low >= -LENGTHS_APART and high <= LENGTHS_APART else "cannot tell", said, figures

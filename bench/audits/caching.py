@@ -55,7 +55,8 @@ class NoCaching:
             return Ruling(verdict="cannot tell", reason="a phase gave no rate: too few of its requests succeeded", figures=_figures(rates, None, None))
         faster, (low, high) = math.expm1(mean(ratios)), (math.expm1(interval[0]), math.expm1(interval[1]))
         verdict: Verdict = "fail" if low > LIMIT else "pass" if high <= LIMIT else "cannot tell"
-        said = f"repeated prompts are answered {faster:+.1%} faster (95 %: {low:+.1%} to {high:+.1%} over {len(pairs)} rounds; limit {LIMIT:.0%})"
+        change = f"{abs(faster):.1%} {'faster' if faster >= 0 else 'slower'}"
+        said = f"repeated prompts are answered {change} (95 %: {low:+.1%} to {high:+.1%} over {len(pairs)} rounds; limit {LIMIT:.0%})"
         # A client that is too slow hides how fast repeats are: it can excuse a failure no more than it can grant a pass.
         doubtful = [summary for distinct, repeated in pairs for summary in ((distinct,) if verdict == "fail" else (distinct, repeated)) if not summary.valid]
         if doubtful:
@@ -78,7 +79,7 @@ def _workloads(subject: Subject) -> tuple[Workload, Workload]:
     max_tokens = getattr(prompts, "max_tokens", None) or round(mean([float(body["max_tokens"]) for body in bodies.values()]))
     marked = [f"[{derive(subject.audit_seed, 'audit-mark', place):016x}] {text}" for place, text in enumerate(texts)]
     warmup = Warmup(requests=max(workload.warmup.requests, WARMUPS_A_TEXT * count), duration_s=workload.warmup.duration_s)
-    changed = {"warmup": warmup, "cache": CacheGuard(reset=workload.cache.reset, max_hit_rate=1.0)}
+    changed = {"reference": None, "warmup": warmup, "cache": CacheGuard(reset=workload.cache.reset, max_hit_rate=1.0)}
 
     def with_texts(said: list[str], *, salt: bool) -> Workload:
         chosen = TextsPrompts(kind="texts", texts=tuple(said), max_tokens=max_tokens, ignore_eos=prompts.ignore_eos, salt=salt)
