@@ -9,8 +9,9 @@ from pathlib import Path
 from bench.calibration.models import Calibration, CalibrationPoint
 from bench.calibration.plan import FULL, QUICK, Level, levels_of, ready_levels, verdict
 from bench.calibration.truth import TRUTH, Setting, compare, keep_truth, read_truth
+from bench.load.launch import Crew
 from bench.results.samples import REQUESTS, TOKENS, read_samples
-from bench.run import run_workload
+from bench.run import RunOptions, Watching, run_workload
 from bench.workload import Workload
 from stack.evidence.provenance import host, tool
 from stack.evidence.record import now
@@ -30,6 +31,7 @@ class CalibrationOptions:
     token_interval_ms: float = 10.0
     duration_s: float | None = None
     quick: bool = False
+    workers: int = 1
 
     @property
     def length_s(self) -> float:
@@ -59,7 +61,7 @@ def calibrate(workload: Workload | None, *, out: Path, options: CalibrationOptio
         created_at=now(),
         tool=tool(),
         host=host(),
-        workers=1,
+        workers=chosen.workers,
         workload=workload,
         ttft_ms=chosen.ttft_ms,
         token_interval_ms=chosen.token_interval_ms,
@@ -82,7 +84,8 @@ def _measure(level: Level, folder: Path, options: CalibrationOptions, *, seed: i
     log.unlink(missing_ok=True)
     try:
         with _server(options, log=log, output=folder / "server.log") as url:
-            summary = run_workload(level.workload, url=url, out=folder, seed=seed, reporter=reporter)
+            how = RunOptions(crew=Crew(workers=options.workers), watching=Watching(on=False), report=False)
+            summary = run_workload(level.workload, url=url, out=folder, seed=seed, reporter=reporter, options=how)
         if summary.state == "interrupted":
             return None
         keep_truth(log, folder / TRUTH)

@@ -8,7 +8,7 @@ a bracket, not a number, where the time did not suffice to confirm one.
 
 from bench.capacity.level import ServiceLevel, parse_duration_s, parse_level
 from bench.capacity.models import CapacityResult
-from bench.capacity.probes import Target
+from bench.capacity.probes import SweepTarget
 from bench.capacity.run import SweepOptions, find_capacity, sweep_streams
 
-__all__ = ["CapacityResult", "ServiceLevel", "SweepOptions", "Target", "find_capacity", "parse_duration_s", "parse_level", "sweep_streams"]
+__all__ = ["CapacityResult", "ServiceLevel", "SweepOptions", "SweepTarget", "find_capacity", "parse_duration_s", "parse_level", "sweep_streams"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -15,6 +15,7 @@ from bench.capacity.saturation import course, saturated
 from bench.capacity.watch import Watch
 from bench.errors import BenchError
 from bench.frozen import Frozen
+from bench.load.launch import Crew
 from bench.results.metrics import summarize
 from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples
 from bench.run import RunOptions, new_seed, run_workload
@@ -29,13 +30,14 @@ SWEEP = "sweep.json"
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where the probes of a sweep go; with `seed` None they take the one the sweep was begun with, or a new one."""
+class SweepTarget:
+    """Where the probes of a sweep go, and who drives them; with `seed` None they take the one the sweep was begun with, or a new one."""
 
     url: str
     api_key: str | None = None
     ca_file: Path | None = None
     seed: int | None = None
+    crew: Crew = field(default_factory=Crew)
 
 
 class Stamp(Frozen):
@@ -57,7 +59,7 @@ class Sweep(Frozen):
     seed: int
 
 
-def open_sweep(out: Path, workload: Workload, target: Target, *, level: ServiceLevel | None, mode: str) -> Target:
+def open_sweep(out: Path, workload: Workload, target: SweepTarget, *, level: ServiceLevel | None, mode: str) -> SweepTarget:
     """The target with the seed of the sweep in `out`. BenchError when the folder holds another sweep."""
     path = out / SWEEP
     seed = new_seed() if target.seed is None else target.seed
@@ -82,7 +84,9 @@ def digest(workload: Workload) -> str:
     return hashlib.sha256(canonical_json(workload.model_dump(mode="json"))).hexdigest()
 
 
-def probe(spec: ProbeSpec, out: Path, target: Target, *, level: ServiceLevel | None, devices: int, deadline_s: float | None, reporter: Reporter) -> ProbeResult:
+def probe(
+    spec: ProbeSpec, out: Path, target: SweepTarget, *, level: ServiceLevel | None, devices: int, deadline_s: float | None, reporter: Reporter
+) -> ProbeResult:
     """Run a probe in its folder below `out` and say what it found; one that is finished there is read again instead."""
     folder = out / spec.name
     stamp = read_stamp(folder)
@@ -99,10 +103,10 @@ def probe(spec: ProbeSpec, out: Path, target: Target, *, level: ServiceLevel | N
     return result
 
 
-def measure(spec: ProbeSpec, folder: Path, target: Target, *, attempt: int, watch: Watch, reporter: Reporter) -> None:
+def measure(spec: ProbeSpec, folder: Path, target: SweepTarget, *, attempt: int, watch: Watch, reporter: Reporter) -> None:
     """The run itself. Each probe and each attempt has a seed of its own: a server that remembers a prompt would answer it too fast."""
     seed = derive(target.seed or 0, f"capacity {spec.name}", attempt) & 0xFFFFFFFF
-    options = RunOptions(stop_when=watch)
+    options = RunOptions(crew=target.crew, report=False, stop_when=watch)
     run_workload(spec.workload, url=target.url, api_key=target.api_key, ca_file=target.ca_file, out=folder, seed=seed, reporter=reporter, options=options)
 
 

@@ -11,7 +11,7 @@ from bench.capacity.curve import curve_csv, levelled_off
 from bench.capacity.level import OUT_OF_TIME, ServiceLevel
 from bench.capacity.models import CapacityResult, ProbeResult, Stopped
 from bench.capacity.plan import ProbeSpec, Sizes, check_template, closed_probe, confirm_words, estimate_probe, open_probe
-from bench.capacity.probes import Target, finished, open_sweep, probe
+from bench.capacity.probes import SweepTarget, finished, open_sweep, probe
 from bench.capacity.search import Probe, SearchPlan, bracket, next_step, rounded
 from bench.errors import BenchError
 from bench.workload import Workload
@@ -51,7 +51,7 @@ def find_capacity(
     workload: Workload,
     level: ServiceLevel,
     *,
-    target: Target,
+    target: SweepTarget,
     out: Path,
     options: SweepOptions | None = None,
     reporter: Reporter,
@@ -70,7 +70,7 @@ def sweep_streams(
     workload: Workload,
     level: ServiceLevel | None,
     *,
-    target: Target,
+    target: SweepTarget,
     out: Path,
     options: SweepOptions | None = None,
     reporter: Reporter,
@@ -93,7 +93,7 @@ class Job:
 class _Sweep:
     """The probes made so far and what they say; written anew after each."""
 
-    def __init__(self, job: Job, target: Target, out: Path, options: SweepOptions, reporter: Reporter) -> None:
+    def __init__(self, job: Job, target: SweepTarget, out: Path, options: SweepOptions, reporter: Reporter) -> None:
         self._job, self._workload, self._level = job, job.workload, job.level
         self._target, self._out, self._options, self._reporter = target, out, options, reporter
         self._probes: list[ProbeResult] = []

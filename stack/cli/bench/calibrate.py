@@ -22,6 +22,7 @@ def calibrate(
     token_interval_ms: Annotated[float, typer.Option("--token-interval-ms", min=0.0, help="Its time per token after that.")] = 10.0,
     duration: Annotated[str | None, typer.Option("--duration", metavar="TIME", help="Length of each load. Default: 10s, with --quick 3s.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter loads: about a minute.")] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the load, as they will in the run.")] = 1,
     tokenizer: Annotated[Path | None, typer.Option("--tokenizer", metavar="PATH", help="Tokenizer to count with, instead of the workload's.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Makes arrivals and prompts reproducible.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the curve and its samples. Default: out/calibration.")] = None,
@@ -41,7 +42,7 @@ def calibrate(
     chosen = None if workload is None else load_workload(workload, tokenizer=tokenizer)
     place = out or Path("out") / "calibration"
     duration_s = None if duration is None else parse_duration_s(duration, field="--duration")
-    options = CalibrationOptions(ttft_ms=ttft_ms, token_interval_ms=token_interval_ms, duration_s=duration_s, quick=quick)
+    options = CalibrationOptions(ttft_ms=ttft_ms, token_interval_ms=token_interval_ms, duration_s=duration_s, quick=quick, workers=workers)
     result = calibrate(chosen, out=place, options=options, seed=seed, reporter=Reporter())
     if evidence is not None:
         from bench.calibration.evidence import draft

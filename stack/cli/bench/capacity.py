@@ -37,6 +37,7 @@ def capacity(
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for, instead of the workload's.")] = None,
     tokenizer: Annotated[Path | None, typer.Option("--tokenizer", metavar="PATH", help="Tokenizer to count with, instead of the workload's.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Makes the sweep reproducible; each probe takes a seed from it.")] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the load of a probe.")] = 1,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder of the sweep; one begun there goes on. Default: out/capacity/WORKLOAD.")
     ] = None,
@@ -49,16 +50,17 @@ def capacity(
     2: the workload, the limits or the endpoint cannot be used; 130: interrupted, and the same command goes on.
     """
     from bench import load_workload
-    from bench.capacity import SweepOptions, Target, find_capacity, parse_duration_s, parse_level, sweep_streams
+    from bench.capacity import SweepOptions, SweepTarget, find_capacity, parse_duration_s, parse_level, sweep_streams
     from bench.capacity.plan import Sizes
     from bench.errors import BenchError
     from bench.load.endpoint import read_api_key
+    from bench.load.launch import Crew
     from stack.runtime.progress import Reporter
 
     chosen = load_workload(workload, model=model, tokenizer=tokenizer)
     level = None if slo is None else parse_level(slo)
     place = out or Path("out") / "capacity" / chosen.name
-    target = Target(url=url, api_key=read_api_key(api_key_file), ca_file=ca_file, seed=seed)
+    target = SweepTarget(url=url, api_key=read_api_key(api_key_file), ca_file=ca_file, seed=seed, crew=Crew(workers=workers))
     probe_s, confirm_s = parse_duration_s(probe, field="--probe"), parse_duration_s(confirm, field="--confirm")
     options = SweepOptions(
         precision=precision,

@@ -132,6 +132,13 @@ def test_a_probe_goes_on_while_its_level_is_within_reach() -> None:
     assert "out of reach" in (watching(progress(2, 80.0)) or "")
 
 
+def test_reported_latencies_are_held_against_every_limit() -> None:
+    level = parse_level("ttft_p90=1s,tpot_p90=50ms")
+    watching = Watch(open_probe(workload(), level, 4.0, confirm=False, sizes=Sizes()), level, deadline_s=None)
+    slow = Progress(elapsed_s=1, sent=9, over=9, failed=0, in_flight=1, bytes_read=0, first_byte_ms=(5000.0,) * 9, latencies=((20.0, 60.0, 400.0),) * 9)
+    assert "a tpot of more than 50 ms" in (watching(slow) or "")
+
+
 def test_a_probe_ends_when_the_time_is_up() -> None:
     assert watch(deadline_s=10.0, clock=lambda: 10.5)(progress(1)) == OUT_OF_TIME
     assert watch(deadline_s=10.0, clock=lambda: 9.5)(progress(1)) is None

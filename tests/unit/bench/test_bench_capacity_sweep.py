@@ -10,7 +10,7 @@ import pytest
 from bench_kit import HEALTH, request, workload, write
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bench.capacity import CapacityResult, SweepOptions, Target, find_capacity, parse_level, probes, sweep_streams
+from bench.capacity import CapacityResult, SweepOptions, SweepTarget, find_capacity, parse_level, probes, sweep_streams
 from bench.capacity.evidence import draft, recompute
 from bench.capacity.level import OUT_OF_TIME
 from bench.capacity.plan import Sizes
@@ -23,7 +23,7 @@ from stack.runtime.progress import Reporter
 
 LEVEL = "ttft_p90=60ms"
 LOAD = workload()
-URL = Target("http://127.0.0.1:1")
+URL = SweepTarget("http://127.0.0.1:1")
 OPTIONS = SweepOptions(start=8.0, sizes=Sizes(search_s=1, confirm_s=1))
 
 
@@ -70,7 +70,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Run a sweep against a made-up server in one folder."""
 
     def go(
-        server: Server, *, options: SweepOptions = OPTIONS, target: Target = URL, level: str = "ttft_p90=60ms", load: Workload | None = None
+        server: Server, *, options: SweepOptions = OPTIONS, target: SweepTarget = URL, level: str = "ttft_p90=60ms", load: Workload | None = None
     ) -> CapacityResult:
         monkeypatch.setattr(probes, "run_workload", server)
         return find_capacity(load or workload(), parse_level(level), target=target, out=tmp_path / "sweep", options=options, reporter=Reporter(StringIO()))
@@ -154,10 +154,10 @@ def test_samples_that_were_changed_are_measured_again(sweep: Sweep, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"target": Target("http://127.0.0.1:2")}, "another URL"),
+        ({"target": SweepTarget("http://127.0.0.1:2")}, "another URL"),
         ({"level": "ttft_p90=70ms"}, "another --slo"),
         ({"load": workload(temperature=1.0)}, "another workload"),
-        ({"target": Target("http://127.0.0.1:1", seed=5)}, "--seed"),
+        ({"target": SweepTarget("http://127.0.0.1:1", seed=5)}, "--seed"),
     ],
 )
 def test_a_folder_with_another_sweep_is_refused(sweep: Sweep, change: dict[str, Any], words: str) -> None:
