@@ -12,6 +12,8 @@ from bench.load.launch import SPOOL
 from bench.load.spool import read_spool
 from bench.results.samples import Keep, SpoolFile, write_samples
 from bench.results.summary import ClientHealth, RunInfo, State, ToolInfo
+from bench.system.watch import SAMPLES as SAMPLED
+from bench.system.watch import recover_watch
 from bench.workload import Workload
 from stack.runtime.files import write_atomic
 from stack.runtime.progress import Step
@@ -38,7 +40,7 @@ def begin(out: Path, manifest: Manifest) -> Path | None:
     if (out / MANIFEST).exists():
         kept = next(place for number in count(1) if not (place := out / f"unfinished-{number}").exists())
         kept.mkdir()
-        for path in [*out.glob(f"{SPOOL}.*"), out / MANIFEST]:
+        for path in [*out.glob(f"{SPOOL}.*"), *out.glob(SAMPLED), out / MANIFEST]:
             path.rename(kept / path.name)
     write_atomic(out / MANIFEST, manifest.model_dump_json())
     return kept
@@ -73,5 +75,6 @@ def recover(out: Path, step: Step) -> RunInfo:
         client=UNKNOWN,
     )
     write_samples(out, spools, run, step, Keep())
+    recover_watch(out, started_ns)
     end(out)
     return run

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -65,10 +66,22 @@ def write_table(samples: Path, out: Path, *, started_ns: int, fault: str = "") -
     )
     rows = [(line.t_ns - started_ns, line.source, *reading) for line in lines for reading in line.readings]
     columns = list(zip(*rows, strict=True)) or [()] * len(SYSTEM_SCHEMA)
-    schema = SYSTEM_SCHEMA.with_metadata({WATCH_KEY: info.model_dump_json().encode()})
-    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema)
+    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, SYSTEM_SCHEMA, strict=True)], schema=SYSTEM_SCHEMA)
+    _write(SystemTable(info, table), out)
+
+
+def rebase_table(out: Path, *, started_ns: int) -> None:
+    """Let the stamps of a system.parquet in `out` count from another start."""
+    found = read_table(out / SYSTEM)
+    moved = pc.add(found.rows["t_ns"], found.info.started_ns - started_ns)
+    rows = found.rows.set_column(0, SYSTEM_SCHEMA.field("t_ns"), moved)
+    _write(SystemTable(found.info.model_copy(update={"started_ns": started_ns}), rows), out)
+
+
+def _write(table: SystemTable, out: Path) -> None:
+    described = table.rows.replace_schema_metadata({WATCH_KEY: table.info.model_dump_json().encode()})
     with atomic_path(out / SYSTEM) as path:
-        pq.write_table(table, path, compression="zstd")
+        pq.write_table(described, path, compression="zstd")
 
 
 def read_table(path: Path) -> SystemTable:

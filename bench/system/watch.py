@@ -15,7 +15,7 @@ from bench.load.progress import Progress
 from bench.system.address import metrics_page
 from bench.system.protocol import END, READ_TIMEOUT_S, SETTLE_S, Options, progress_line
 from bench.system.readings import Writer, has_sample
-from bench.system.table import SYSTEM, write_table
+from bench.system.table import SYSTEM, rebase_table, write_table
 from stack.runtime.net import LOOPBACK, require_free
 from stack.runtime.process import Child
 
@@ -141,10 +141,13 @@ class SystemWatch:
 
 
 def recover_watch(out: Path, started_ns: int) -> None:
-    """Make system.parquet of what the watch of a run that died had flushed into `out`; nothing where there was no watch."""
+    """Make system.parquet of what the watch of a run that died had flushed into `out`, or let one that is there already count from
+    `started_ns`; nothing where there was no watch."""
     if (out / SAMPLES).exists():
         write_table(out / SAMPLES, out, started_ns=started_ns, fault="the load generator died")
         _remove_raw(out)
+    elif (out / SYSTEM).exists():
+        rebase_table(out, started_ns=started_ns)
 
 
 def _remove_raw(out: Path) -> None:

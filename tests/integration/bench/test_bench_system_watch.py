@@ -25,7 +25,7 @@ from bench.load.drive import StopWhen
 from bench.load.progress import NOTHING_YET, Progress
 from bench.results.metrics import summarize
 from bench.results.samples import REQUESTS, TOKENS, read_samples
-from bench.run import RunOptions, Watching, run_workload
+from bench.run import RunOptions, Watching, recover_run, run_workload
 from bench.system.cache_guard import reset_prefix_cache
 from bench.system.models import SystemView
 from bench.system.readings import has_sample
@@ -265,6 +265,25 @@ def test_sigkill_of_the_load_generator_leaves_no_process_and_no_pipe_behind_and_
     recovered = read_table(tmp_path / "run" / SYSTEM)
     assert (recovered.info.fault, recovered.info.every_s) == ("the load generator died", 0.1)
     assert "num_requests_running" in recovered.rows["metric"].to_pylist()
+
+
+def test_a_killed_run_that_is_recovered_has_its_system_beside_it(start_mock: StartMock, tmp_path: Path) -> None:
+    workload = {"model": "mock", "arrivals": {"kind": "concurrency", "streams": 2}, "prompts": {"kind": "text", "text": "hello", "max_tokens": 2}}
+    code = (
+        "from io import StringIO; from pathlib import Path; from bench import Workload; from bench.run import *\n"
+        f"workload = Workload.model_validate({workload | {'stop': {'duration_s': 600}}!r})\n"
+        f"options = RunOptions(watching=Watching(every_s={EVERY_S}))\n"
+        f"run_workload(workload, url={start_mock().url!r}, out=Path({str(tmp_path / 'run')!r}), reporter=Reporter(StringIO()), options=options)"
+    )
+    spool = tmp_path / "run" / ".spool.0"
+    with subprocess.Popen([sys.executable, "-c", code]) as load:
+        until(lambda: spool.exists() and spool.stat().st_size > 100_000, bool)
+        load.kill()
+    found = recover_run(tmp_path / "run", reporter=Reporter(StringIO()))
+    assert found.state == "interrupted"
+    assert system(found).fault == "the load generator died"
+    assert system(found).sources["host"].samples >= 1
+    assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
 
 def test_nothing_of_a_watch_remains_when_the_load_fails(start_mock: StartMock, tmp_path: Path) -> None:

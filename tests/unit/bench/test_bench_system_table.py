@@ -9,7 +9,7 @@ from system_kit import S, counters, watch
 from bench.errors import BenchError
 from bench.results.samples import REQUESTS, TOKENS, read_samples
 from bench.system.readings import Line, has_sample, read_lines
-from bench.system.table import SYSTEM, read_table, write_table
+from bench.system.table import SYSTEM, read_table, rebase_table, write_table
 
 
 def test_readings_come_back_as_rows_in_the_order_of_time(tmp_path: Path) -> None:
@@ -46,6 +46,15 @@ def test_a_watch_that_never_sampled_still_says_why(tmp_path: Path) -> None:
     write_table(tmp_path / "absent", tmp_path, started_ns=5, fault="it ended with status 1")
     table = read_table(tmp_path / SYSTEM)
     assert (table.rows.num_rows, table.info.fault, table.info.same_host) == (0, "it ended with status 1", None)
+
+
+def test_stamps_can_be_made_to_count_from_another_start(tmp_path: Path) -> None:
+    before = watch(tmp_path, (1, "engine", {"num_requests_running": 2}), (3, "host", {"load_average_1m": 1}))
+    rebase_table(tmp_path, started_ns=-5 * S)
+    after = read_table(tmp_path / SYSTEM)
+    assert after.rows["t_ns"].to_pylist() == [6 * S, 8 * S]
+    assert after.rows.drop(["t_ns"]).equals(before.rows.drop(["t_ns"]))
+    assert after.info == before.info.model_copy(update={"started_ns": -5 * S})
 
 
 @given(
