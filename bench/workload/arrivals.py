@@ -8,7 +8,7 @@ from pydantic import Field
 from bench.frozen import Frozen
 
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, description="Mean arrivals per second")]
-Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False, description="Seconds it lasts")]
 
 
 class Concurrency(Frozen):
@@ -24,7 +24,7 @@ class Concurrency(Frozen):
 class StreamStep(Frozen):
     """So many streams for so long."""
 
-    streams: int = Field(ge=1, le=100_000)
+    streams: int = Field(ge=1, le=100_000, description="Requests in flight while the step lasts")
     duration_s: Seconds
 
 
@@ -32,7 +32,7 @@ class ConcurrencySteps(Frozen):
     """Closed loop whose number of streams changes in steps; the run ends with the last one."""
 
     kind: Literal["concurrency_steps"]
-    steps: tuple[StreamStep, ...] = Field(min_length=1)
+    steps: tuple[StreamStep, ...] = Field(min_length=1, description="One after another, without a pause")
 
 
 class _Open(Frozen):
@@ -65,7 +65,7 @@ class Gamma(_Open):
     shape: float = Field(gt=0, le=1000, allow_inf_nan=False, description="vLLM's --burstiness, AIPerf's --arrival-smoothness")
 
 
-Spacing = Literal["poisson", "constant"]
+Spacing = Annotated[Literal["poisson", "constant"], Field(description="Independent arrivals at that rate, or evenly spaced ones")]
 
 
 class RateStep(Frozen):
@@ -79,7 +79,7 @@ class Steps(_Open):
     """Open loop whose rate changes in steps; the run ends with the last one."""
 
     kind: Literal["steps"]
-    steps: tuple[RateStep, ...] = Field(min_length=1)
+    steps: tuple[RateStep, ...] = Field(min_length=1, description="One after another, without a pause")
     spacing: Spacing = "poisson"
 
 
@@ -87,8 +87,8 @@ class Ramp(_Open):
     """Open loop whose rate grows or falls linearly over `duration_s`, and stays at `to_rate` after it."""
 
     kind: Literal["ramp"]
-    from_rate: Rate
-    to_rate: Rate
+    from_rate: Rate = Field(description="Mean arrivals per second at the start")
+    to_rate: Rate = Field(description="Mean arrivals per second from the end of the ramp on")
     duration_s: Seconds
     spacing: Spacing = "poisson"
 
@@ -98,9 +98,9 @@ class Trace(_Open):
 
     kind: Literal["trace"]
     file: Path = Field(description="Beside the workload file, unless absolute")
-    format: Literal["azure", "burstgpt", "mooncake"]
-    speedup: float = Field(default=1.0, gt=0, allow_inf_nan=False, description="2 plays the trace in half its time")
-    from_s: float = Field(default=0.0, ge=0, description="Leave out what came earlier, in seconds of the trace")
+    format: Literal["azure", "burstgpt", "mooncake"] = Field(description="Azure LLM inference CSV, BurstGPT CSV or Mooncake JSONL")
+    speedup: float = Field(default=1.0, ge=0.001, le=1_000_000, description="2 plays the trace in half its time")
+    from_s: float = Field(default=0.0, ge=0, allow_inf_nan=False, description="Leave out what came earlier, in seconds of the trace since its first row")
 
 
 Closed = Concurrency | ConcurrencySteps
