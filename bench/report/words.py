@@ -11,6 +11,7 @@ MEANINGS = (
     ("client-bound", "The load generator itself was too slow, so the latencies contain its delay as well as the server's. Send less, or use more workers."),
     ("interrupted", "What was measured before the stop is kept, but it is not the measurement that was planned."),
     ("given up", "None of the first requests was answered. The failures below say why."),
+    ("void", "Fast, but wrong or cut short: such answers say nothing of the speed of the model that was asked for."),
     ("warm prefix cache", "The server knew these prompts from before: its first tokens came sooner than they would for anybody else."),
     ("the server answered", "The server had other load than this run's, so its latencies are not those of the load that is told here."),
     ("the server counted", "Something else than this server answered a part of the requests."),
