@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _PLAIN = re.compile(r"[a-z]{3,12}")
 """ASCII letters stand in JSON as they are, and neither a normalizer nor a chat template changes them."""
-MOST_WORDS = 4096
+MOST_WORDS = 2048
 FEWEST_WORDS = 64
-MOST_STARTERS = 512
+MOST_STARTERS = 256
 FEWEST_STARTERS = 16
 _SPACES = "Ġ▁ "
 """How tokens spell a space: byte-level BPE, SentencePiece, and as it is."""
-_OVER_THE_END = re.compile(f"([{_SPACES}]?)([a-z]+)(?=[{_SPACES}][a-z])")
+_OVER_THE_END = re.compile(f"([{_SPACES}]?)(?<![a-z])([a-z]+)(?=[{_SPACES}][a-z])")
 PHRASE = 8
-PHRASES = 2048
+PHRASES = 1024
 LEAD = 8
 """Words drawn one by one at the start of a text: they alone tell 2^46 texts and more apart within a cache's first block of 16 tokens."""
 _DRAWS = 1 << 16
@@ -117,10 +117,8 @@ def _ending_with_a_token(words: Sequence[str], tokens: Sequence[str]) -> list[st
     """Those after which every token ends: none of `tokens` holds their last letters, a space and another letter."""
     whole: set[str] = set()
     ends: set[str] = set()
-    for token in tokens:
-        if any(space in token[1:] for space in _SPACES):
-            for space, letters in _OVER_THE_END.findall(token):
-                (whole if space else ends).add(letters)
+    for space, letters in _OVER_THE_END.findall("\n".join(tokens)):
+        (whole if space else ends).add(letters)
     return [word for word in words if word not in whole and not word.endswith(tuple(ends))]
 
 

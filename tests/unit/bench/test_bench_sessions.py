@@ -80,7 +80,7 @@ def test_the_sessions_of_a_seed_never_change() -> None:
     assert [talk.think_ns(0, turn) for turn in range(3)] == [0, 2507905322, 3734770388]
     assert (
         hashlib.sha256(b"\n".join(talk.body(session, 2, []) for session in range(100))).hexdigest()
-        == "79d22e50970996c01ec5fef71cc32a8bb6054a7939f735b5bd2e7ba7041814b3"
+        == "7e0166137e8de920ab0d993019b1debe74974a4e2265e18d7a917783113796b4"
     )
 
 
