@@ -1,5 +1,6 @@
 """What psutil, NVML and RAPL tell of the machine the load generator runs on (edge). Each fails alone, with a reason."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,17 +59,26 @@ class AcceleratorReader:
     def _open() -> list[tuple[str, Any]]:
         try:
             pynvml.nvmlInit()
-            devices = []
-            for index in range(pynvml.nvmlDeviceGetCount()):
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                name = pynvml.nvmlDeviceGetName(handle)
-                text = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-                devices.append((labels_text({"gpu": str(index), "name": text}), handle))
-        except (pynvml.NVMLError, UnicodeDecodeError) as error:
+            count = pynvml.nvmlDeviceGetCount()
+        except pynvml.NVMLError as error:
             raise UnreadableError(f"NVML: {error}") from None
-        if not devices:
+        if not count:
             raise UnreadableError("NVML: no GPU on this host")
+        devices = []
+        for index in range(count):
+            with contextlib.suppress(pynvml.NVMLError):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                devices.append((labels_text({"gpu": str(index), "name": _name(handle)}), handle))
         return devices
+
+
+def _name(handle: Any) -> str:
+    """Empty for a GPU that fell off the bus."""
+    try:
+        name = pynvml.nvmlDeviceGetName(handle)
+    except (pynvml.NVMLError, UnicodeDecodeError):
+        return ""
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 _QUESTIONS: dict[str, Callable[[Any], float]] = {

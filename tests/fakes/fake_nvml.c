@@ -3,7 +3,7 @@
  * It tests how answers and refusals of NVML are handled, not hardware. FAKE_NVML picks the scenario:
  *   8xh100      eight healthy GPUs
  *   lost        two GPUs, the second of which fell off the bus
- *   nopower     one T4 that does not answer for its power limit, its ECC mode or MIG
+ *   nopower     one T4 that does not answer for its power, its energy, its power limit, its ECC mode or MIG
  *   nodriver    the library is there, the kernel module is not
  *   nodevices   driver loaded, no GPU
  * Signatures and struct layouts follow NVIDIA's public API reference for NVML.
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { OK = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15 };
 
@@ -122,6 +123,45 @@ int nvmlDeviceGetEccMode(void *handle, unsigned int *current, unsigned int *pend
 {
     *current = *pending = 1;
     return is("nopower") ? NOT_SUPPORTED : refuse_unless_answering(handle);
+}
+
+/* A steady 350 W since the machine was started. */
+enum { MILLIWATTS = 350000 };
+
+int nvmlDeviceGetPowerUsage(void *handle, unsigned int *milliwatts)
+{
+    *milliwatts = MILLIWATTS;
+    return is("nopower") ? NOT_SUPPORTED : refuse_unless_answering(handle);
+}
+
+int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *millijoules)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    *millijoules = MILLIWATTS * (unsigned long long)now.tv_sec + MILLIWATTS / 1000 * ((unsigned long long)now.tv_nsec / 1000000);
+    return is("nopower") ? NOT_SUPPORTED : refuse_unless_answering(handle);
+}
+
+typedef struct { unsigned int gpu, memory; } utilization_t;
+
+int nvmlDeviceGetUtilizationRates(void *handle, utilization_t *out)
+{
+    out->gpu = 87;
+    out->memory = 40;
+    return refuse_unless_answering(handle);
+}
+
+int nvmlDeviceGetClockInfo(void *handle, int type, unsigned int *mhz)
+{
+    *mhz = type == 2 ? 2619 : 1755; /* memory, anything else */
+    return refuse_unless_answering(handle);
+}
+
+int nvmlDeviceGetTemperature(void *handle, int sensor, unsigned int *celsius)
+{
+    (void)sensor;
+    *celsius = 61;
+    return refuse_unless_answering(handle);
 }
 
 /* nvmlDeviceGetMigMode is left out on purpose: an older library lacks functions that a newer pynvml asks for. */
