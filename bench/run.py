@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 from bench import unfinished
+from bench.calibration.lookup import note_for
+from bench.calibration.models import Calibration
 from bench.errors import BenchError
 from bench.load.bodies import request_bodies
 from bench.load.drive import LoadReport, StopWhen, Watcher
@@ -25,11 +27,12 @@ from bench.results.reconcile import reconcile, with_findings
 from bench.results.samples import REQUESTS, TOKENS, Keep, Samples, read_samples, write_samples
 from bench.results.summary import RunInfo, Summary, ToolInfo
 from bench.system.cache_guard import reset_prefix_cache
+from bench.system.table import SYSTEM
 from bench.system.watch import SystemWatch
 from bench.unfinished import Manifest
 from bench.workload import Workload
 from bench.workload.prompts import Sessions
-from stack.evidence.provenance import tool
+from stack.evidence.provenance import host, tool
 from stack.evidence.record import now
 from stack.runtime.files import write_atomic
 from stack.runtime.progress import Reporter, Step
@@ -56,6 +59,7 @@ class RunOptions:
     crew: Crew = field(default_factory=Crew)
     watching: Watching = field(default_factory=Watching)
     keep: Keep = field(default_factory=Keep)
+    calibration: Calibration | None = None
     report: bool = True
     stop_when: StopWhen | None = None
 
@@ -105,7 +109,7 @@ def run_workload(
             answers = ask_quality(workload, url=url, api_key=api_key, ca_file=ca_file, run_started_ns=report.started_ns, step=step)
         if answers is not None:
             write_quality(out / QUALITY, answers)
-    _write(out, manifest, report, options.keep, reporter)
+    _write(out, manifest, report, options, reporter)
     return _publish(out, report_page=options.report)
 
 
@@ -123,7 +127,7 @@ def _prepare(workload: Workload, target: Target, out: Path, seed: int, watching:
         workload.cache, url=target.url, metrics_url=watching.metrics_url, metrics_key_file=watching.metrics_key_file, ca_file=target.ca_file
     )
     out.mkdir(parents=True, exist_ok=True)
-    for stale in (SUMMARY, QUALITY):  # a folder never shows the summary of one run beside the samples of another
+    for stale in (SUMMARY, QUALITY, SYSTEM):  # a folder never shows the summary of one run beside the samples of another
         (out / stale).unlink(missing_ok=True)
     manifest = Manifest(
         workload=workload,
@@ -157,7 +161,7 @@ def _watch(target: Target, out: Path, watching: Watching) -> Iterator[SystemWatc
         yield system
 
 
-def _write(out: Path, manifest: Manifest, report: LoadReport, keep: Keep, reporter: Reporter) -> None:
+def _write(out: Path, manifest: Manifest, report: LoadReport, options: RunOptions, reporter: Reporter) -> None:
     run = RunInfo(
         **{name: getattr(manifest, name) for name in Manifest.model_fields},
         started_ns=report.started_ns,
@@ -165,10 +169,11 @@ def _write(out: Path, manifest: Manifest, report: LoadReport, keep: Keep, report
         reason=report.reason,
         client=report.health,
         workers=report.workers,
+        calibration=None if options.calibration is None else note_for(options.calibration, manifest.workload, host=host()),
     )
     try:
         with reporter.step("Reading the answers") as step:
-            write_samples(out, report.spools, run, step, keep)
+            write_samples(out, report.spools, run, step, options.keep)
     except OSError as error:
         raise BenchError(f"{out}: {error.strerror}: the answers are kept as they came: make room, then stackproof bench recover {out}") from None
     unfinished.end(out)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -105,15 +106,15 @@ class RayChannel:
 @contextmanager
 def ray_workers(orders: list[Order], *, api_key: str | None, logs: Path) -> Iterator[list[RayChannel]]:
     """An actor for each order, spread over the nodes; they end with the context. BenchError where Ray is not installed."""
-    try:
-        import ray
-    except ImportError:
-        raise BenchError("--engine ray: Ray is not installed: python scripts/bootstrap.py cpu") from None
+    if find_spec("ray") is None:
+        raise BenchError("--engine ray: Ray is not installed: python scripts/bootstrap.py cpu")
     with LocalRay(logs=logs, cpus=len(orders)) as cluster:
         if address := os.environ.get("RAY_ADDRESS"):
             cluster.connect(address)
         else:
             cluster.start()
+        import ray  # only now: its native part reads the environment that `start` sets, once, when it is loaded
+
         remote = ray.remote(_Actor)
         channels, actors = [], []
         try:

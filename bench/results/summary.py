@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from bench.calibration.models import CalibrationNote
 from bench.frozen import Frozen
 from bench.quality.models import QualityView
 from bench.system.models import SystemView
@@ -75,6 +76,7 @@ class RunInfo(Frozen):
     reason: str = Field(default="", description="Why it ended early")
     client: ClientHealth = Field(description="Over all workers: CPU seconds added up, of the rest the worst")
     workers: tuple[WorkerInfo, ...] = ()
+    calibration: CalibrationNote | None = Field(default=None, description="What `bench calibrate` had found of this client, where it was given")
     cache_reset: str = Field(default="", description="Whether the prefix cache was emptied first: reset, off, or not reset and why; empty: not recorded")
     shared_share: float | None = Field(default=None, description="Share of prompt tokens that prompts have in common by design; null: unknown")
 
@@ -293,5 +295,6 @@ class Summary(Frozen):
     workload: Workload
     seed: int
     url: str
+    calibration: CalibrationNote | None = None
     started_at: datetime
     tool: ToolInfo

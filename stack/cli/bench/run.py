@@ -1,6 +1,7 @@
 """`stackproof bench run` and `bench list`: one measured run."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,28 @@ if TYPE_CHECKING:
     from bench.results.summary import Metric
 
 INTERRUPTED = 130
+
+
+class Engine(StrEnum):
+    """Where the workers of a run are."""
+
+    local = "local"
+    ray = "ray"
+
+
+def recover(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that died, or that found the disk full.")], as_json: JsonOption = False
+) -> None:
+    """Make samples and a summary, marked and invalid, of what a run had flushed before it died."""
+    from bench.run import recover_run
+    from stack.runtime.progress import Reporter
+
+    summary = recover_run(folder, reporter=Reporter())
+    if as_json:
+        print_json(summary)
+    else:
+        _show(summary, folder)
+    raise typer.Exit(1)
 
 
 def list_workloads(as_json: JsonOption = False) -> None:
@@ -48,6 +71,22 @@ def run(
         typer.Option("--tokenizer", metavar="PATH", help="The model's folder or tokenizer.json, for exact lengths and to check the server's token counts."),
     ] = None,
     keep_text: Annotated[bool, typer.Option("--keep-text", help="Keep the answers' text in the samples.")] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the load: one drives thousands of streams.")] = 1,
+    engine: Annotated[
+        Engine,
+        typer.Option("--engine", help="Where the workers run: as processes here, or on the Ray cluster that RAY_ADDRESS names (without it: a small one here)."),
+    ] = Engine.local,
+    metrics_url: Annotated[
+        str | None, typer.Option("--metrics-url", metavar="URL", help="The engine's Prometheus page. Default: /metrics of --url, where it answers.")
+    ] = None,
+    metrics_key_file: Annotated[Path | None, typer.Option("--metrics-key-file", metavar="FILE", help="File that holds a key for that page.")] = None,
+    prometheus_port: Annotated[
+        int | None, typer.Option("--prometheus-port", min=1, max=65535, help="Serve the run's own metrics on loopback while it lasts.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Sample the engine's metrics and this host while the run lasts.")] = True,
+    calibration: Annotated[
+        Path | None, typer.Option("--calibration", metavar="FILE", help="Store what `bench calibrate` found of this client with the result.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Drive an endpoint with a workload and report latency, rates and errors.
@@ -55,16 +94,23 @@ def run(
     Exit status 0: done and valid; 1: the load generator could not keep up or no request succeeded, so the figures must not be quoted;
     2: the workload or the endpoint cannot be used; 130: interrupted, what was measured is kept.
     """
+    from bench.calibration.lookup import load_calibration
     from bench.load.endpoint import read_api_key
+    from bench.load.launch import Crew
     from bench.repeats import run_repeats
     from bench.results.samples import Keep
-    from bench.run import RunOptions, new_seed, run_workload
+    from bench.run import RunOptions, Watching, new_seed, run_workload
     from stack.runtime.progress import Reporter
 
     chosen = _load(workload, model, tokenizer)
     place = out or Path("out") / "bench" / chosen.name
     api_key, reporter = read_api_key(api_key_file), Reporter()
-    options = RunOptions(keep=Keep(text=keep_text, count_tokens=_token_counter(chosen, tokenizer)))
+    options = RunOptions(
+        crew=Crew(workers=workers, engine=engine.value),
+        watching=Watching(on=watch, metrics_url=metrics_url, metrics_key_file=metrics_key_file, prometheus_port=prometheus_port),
+        keep=Keep(text=keep_text, count_tokens=_token_counter(chosen, tokenizer)),
+        calibration=None if calibration is None else load_calibration(calibration),
+    )
 
     def once(folder: Path, its_seed: int | None) -> "Summary":
         summary = run_workload(chosen, url=url, api_key=api_key, out=folder, seed=its_seed, ca_file=ca_file, reporter=reporter, options=options)
