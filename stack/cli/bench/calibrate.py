@@ -61,7 +61,7 @@ def calibrate(
 
 def _show(result: "Calibration", place: Path) -> None:
     print_table(
-        ("load", "mean", "p99", "tpot %", "gap %", "sent %", "cpu %", "late", "verdict"),
+        ("load", "mean", "p99", "tpot %", "gap %", "sent %", "cpu %", "late", ""),
         [_row(point) for point in result.points],
         title=f"Reference server: ttft {result.ttft_ms:g} ms, then a token every {result.token_interval_ms:g} ms",
     )
@@ -75,17 +75,21 @@ def _show(result: "Calibration", place: Path) -> None:
 
 def _row(point: "CalibrationPoint") -> tuple[str, ...]:
     error = point.ttft_error_ms
-    verdict = "resolved" if not point.faults else "server late" if point.reference_late else "not resolved" if point.valid else "INVALID"
+    verdict = "resolved" if not point.faults else "no word" if point.reference_late else "not resolved" if point.valid else "INVALID"
     return (
-        f"{point.load:g} {'users' if point.loop == 'closed' else 'req/s'}",
-        *(f"{value:.2f}" for value in (error.mean, error.p99)),
+        f"{point.load:g}{' users' if point.loop == 'closed' else '/s'}",
+        *(_short(value) for value in (error.mean, error.p99)),
         *(_percent(value) for value in (point.tpot_error_share, point.chunk_gap_p99_error_share)),
         _percent(point.delivered_share),
         _percent(point.cpu_share),
-        f"{point.server_late_ms.p99:.2f}",
+        _short(point.server_late_ms.p99),
         verdict,
     )
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}".rstrip("%")
+    return "-" if value is None else _short(value * 100)
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
