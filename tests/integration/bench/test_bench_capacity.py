@@ -20,10 +20,11 @@ from stack.runtime.progress import Reporter
 pytestmark = pytest.mark.slow
 
 STACKPROOF = [sys.executable, "-m", "stack.cli.main"]
-# 4 answers at a time of 60 + 14 x 10 = 200 ms each: 20 requests/s.
-SERVER = ("--max-running", "4", "--ttft-ms", "60", "--token-interval-ms", "10")
+# 20 answers at a time of 860 + 14 x 10 = 1000 ms each: 20 requests/s. Long against what another load on the machine adds.
+SERVER = ("--max-running", "20", "--ttft-ms", "860", "--token-interval-ms", "10")
 CAPACITY = 20.0
 TOKENS = 15
+TAKEN_UP = 5
 WORKLOAD = f"""
 model: mock
 arrivals: {{kind: constant, rate: 1}}
@@ -46,10 +47,14 @@ def workload(**changes: Any) -> Workload:
 
 
 def search(mock: Mock, out: Path, **options: Any) -> CapacityResult:
-    """Evenly spaced arrivals never wait below the capacity, and ever longer above it."""
+    """Evenly spaced arrivals never wait below the capacity, and ever longer above it. A sweep that a busy machine ended is taken up again."""
     chosen = SweepOptions(**{"start": 8.0, "sizes": Sizes(search_s=3.2, confirm_s=6.4), **options})
-    level = parse_level("ttft_p90=150ms,error_rate=0%")
-    return find_capacity(workload(), level, target=SweepTarget(mock.url), out=out, options=chosen, reporter=Reporter(StringIO()))
+    level = parse_level("ttft_p90=1s,error_rate=0%")
+    for _ in range(TAKEN_UP):
+        result = find_capacity(workload(), level, target=SweepTarget(mock.url), out=out, options=chosen, reporter=Reporter(StringIO()))
+        if result.stopped != "client_bound":
+            break
+    return result
 
 
 def test_the_search_finds_the_capacity_of_a_server_that_has_one(start_mock: StartMock, tmp_path: Path) -> None:
