@@ -27,7 +27,7 @@ class ScenarioShape(master.Shape):
 def _sit_down(environment: Any, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, MasterRunner) and _job.master is not None:
-        ScenarioShape.desk = master.Desk(runner, _job, _job.master, environment.events)
+        ScenarioShape.desk = master.Desk(runner, _job, _job.master, environment.events, headless=environment.parsed_options.headless)
     else:
         worker.JourneyUser.desk = worker.Desk(runner, _job, environment.events)
         worker.count_parts_apart(environment.stats)

@@ -6,6 +6,7 @@ the run ends.
 
 import json
 import logging
+import signal
 from collections import Counter
 from datetime import UTC, datetime
 from time import monotonic_ns
@@ -29,7 +30,7 @@ log = logging.getLogger("stackproof")
 class Desk:
     """What the master knows of the run."""
 
-    def __init__(self, runner: MasterRunner, job: Job, orders: MasterJob, events: Any) -> None:
+    def __init__(self, runner: MasterRunner, job: Job, orders: MasterJob, events: Any, *, headless: bool) -> None:
         self.job = job
         self._orders = orders
         self._runner = runner
@@ -47,6 +48,9 @@ class Desk:
         events.test_start.add_listener(self._test_starts)
         events.test_stopping.add_listener(lambda **_: self._end("interrupted"))
         events.quitting.add_listener(self._quits)
+        # Without a page, Locust minds SIGTERM only once the scenario is over.
+        if headless:
+            gevent.signal_handler(signal.SIGTERM, self._interrupted)
         gevent.spawn(self._watch)
 
     def finish(self, state: str) -> None:
@@ -109,6 +113,10 @@ class Desk:
 
     def _quits(self, **_: Any) -> None:
         self.finish("interrupted")
+
+    def _interrupted(self) -> None:
+        self.finish("interrupted")
+        self._runner.quit()
 
     def _watch(self) -> None:
         """Note each worker that goes while the test runs: one that says so, and one that is silent for three seconds."""

@@ -64,7 +64,7 @@ def start_worker(job: Job, master: Address, *, out: Path, name: str) -> Child:
 
 
 def _start(name: str, job: Job, arguments: Sequence[str], *, out: Path, grace_s: float, worker: str) -> Child:
-    logs = out / LOGS
+    logs = (out / LOGS).resolve()  # where the process runs, too
     log, orders = logs / f"{name}.log", logs / f"{name}.json"
     log.unlink(missing_ok=True)
     write_atomic(orders, job.model_dump_json(indent=2))

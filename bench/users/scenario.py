@@ -12,6 +12,7 @@ NAME = r"^[a-z][a-z0-9-]*$"
 """Of a class or a step; a figure's name takes it with `-` as `_`, so that two never become one."""
 
 MOST_USERS = 100_000
+DEFAULT_SPAWN_RATE = 1.0
 
 Name = Annotated[str, Field(pattern=NAME, max_length=64)]
 Text = Annotated[str, Field(min_length=1)]
@@ -65,7 +66,7 @@ class Stage(Frozen):
     """So many users, reached at `spawn_rate`, until `duration_s` has passed."""
 
     users: Users
-    spawn_rate: SpawnRate = 1.0
+    spawn_rate: SpawnRate = DEFAULT_SPAWN_RATE
     duration_s: Seconds
 
 
@@ -76,7 +77,7 @@ class Scenario(Frozen):
     model: str | None = Field(default=None, min_length=1, description="Model name to ask for; may be given with --model instead")
     seed: int | None = Field(default=None, ge=0, description="Makes texts, pauses and salts reproducible; null, and no --seed: a new one for each run")
     users: Users | None = None
-    spawn_rate: SpawnRate = 1.0
+    spawn_rate: SpawnRate | None = Field(default=None, description="null: 1")
     duration_s: Seconds | None = Field(default=None, description="From the first user to the last request that is begun")
     stages: tuple[Stage, ...] = Field(default=(), description="Instead of users, spawn_rate and duration_s: one after the other")
     classes: tuple[UserClass, ...] = Field(min_length=1)
@@ -103,10 +104,9 @@ class Scenario(Frozen):
 
     @model_validator(mode="after")
     def _shape_is_whole(self) -> Self:
-        flat = (self.users, self.duration_s)
-        if self.stages and (flat != (None, None) or "spawn_rate" in self.model_fields_set):
+        if self.stages and (self.users, self.spawn_rate, self.duration_s) != (None, None, None):
             raise ValueError("give either stages or users, spawn_rate and duration_s")
-        if not self.stages and None in flat:
+        if not self.stages and None in (self.users, self.duration_s):
             raise ValueError("give users and duration_s, or stages")
         before = 0
         for place, stage in enumerate(self.shape):
@@ -121,7 +121,7 @@ class Scenario(Frozen):
         """The stages, a single one where the file gives none."""
         if self.stages or self.users is None or self.duration_s is None:
             return self.stages
-        return (Stage(users=self.users, spawn_rate=self.spawn_rate, duration_s=self.duration_s),)
+        return (Stage(users=self.users, spawn_rate=self.spawn_rate or DEFAULT_SPAWN_RATE, duration_s=self.duration_s),)
 
     @property
     def length_s(self) -> float:

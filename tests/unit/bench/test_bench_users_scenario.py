@@ -33,7 +33,9 @@ def scenario(**changes: Any) -> Scenario:
 
 @pytest.mark.parametrize("path", ready_scenarios(), ids=lambda path: path.stem)
 def test_each_ready_scenario_loads_by_its_name(path: Path) -> None:
-    assert load_scenario(path.stem, model="m").name == path.stem
+    scenario = load_scenario(path.stem, model="m")
+    assert scenario.name == path.stem
+    assert Scenario.model_validate_json(scenario.model_dump_json()) == scenario
 
 
 def test_one_text_and_one_pause_may_stand_without_a_list(tmp_path: Path) -> None:
