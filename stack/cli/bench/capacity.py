@@ -101,9 +101,9 @@ def _show(result: "CapacityResult", place: Path) -> None:
     if result.mode == "open":
         found = result.capacity_requests_per_s
         low, high, confirmed = result.bracket.low, result.bracket.high, result.bracket.confirmed
-        held = f"held at {low:g}" + ("" if confirmed else " (not confirmed)") if low is not None else "held nowhere"
-        failed = f"failed at {high:g}" if high is not None else "failed nowhere"
-        typer.echo(f"capacity: {found:g} requests/s" if found is not None else f"capacity: not known; the level {held} and {failed} requests/s")
+        held = f"held at {low:g} requests/s" + ("" if confirmed else " (not confirmed)") if low is not None else "held nowhere"
+        failed = f"failed at {high:g} requests/s" if high is not None else "failed nowhere"
+        typer.echo(f"capacity: {found:g} requests/s" if found is not None else f"capacity: not known; the level {held} and {failed}")
     elif result.level is not None:
         typer.echo(f"users at which the level held: {result.bracket.low or 0:g}" + ("" if result.bracket.confirmed else " (not certified)"))
     typer.echo(f"{result.stopped}: {result.why}")
