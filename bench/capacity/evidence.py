@@ -13,11 +13,15 @@ from bench.capacity.probes import evaluate
 from bench.capacity.run import CURVE_JSON, RESULT
 from bench.errors import BenchError
 from bench.evidence import figure_name
+from bench.quality.store import QUALITY
 from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.system.table import SYSTEM
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "capacity"
 PARQUET, JSON = "application/vnd.apache.parquet", "application/json"
+BESIDE = (SYSTEM, QUALITY)
+"""What a probe's validity may rest on beside its samples."""
 CURVE = {
     "requests_per_s": "/s",
     "output_tokens_per_s": "tokens/s",
@@ -46,7 +50,8 @@ def draft(result: CapacityResult, out: Path) -> tuple[RecordDraft, list[Artifact
     sources = [
         ArtifactSource(f"{probe.name}.{name}", out / probe.name / name, role="samples", media_type=PARQUET)
         for probe in result.probes
-        for name in (REQUESTS, TOKENS)
+        for name in (REQUESTS, TOKENS, *BESIDE)
+        if name not in BESIDE or (out / probe.name / name).exists()
     ]
     return record, [*sources, *(ArtifactSource(name, out / name, role="report", media_type=JSON) for name in (RESULT, CURVE_JSON))]
 
@@ -98,7 +103,8 @@ def _of_probe(figure: Any, probe: ProbeResult) -> list[Figure]:
 def _again(stored: StoredRecord, each: dict[str, Any], level: ServiceLevel | None, *, devices: int) -> ProbeResult:
     """The probe by its own samples: its workload stands in them, and so it cannot be another than it is called."""
     name = f"{each['kind']}-{each['load']:g}"
-    samples = read_samples(stored.artifact_path(f"{name}.{REQUESTS}"), stored.artifact_path(f"{name}.{TOKENS}"))
+    beside = [stored.artifact_path(f"{name}.{each}") if stored.record.artifact(f"{name}.{each}") else None for each in BESIDE]
+    samples = read_samples(stored.artifact_path(f"{name}.{REQUESTS}"), stored.artifact_path(f"{name}.{TOKENS}"), *beside)
     spec = ProbeSpec(each["kind"], each["load"], samples.run.workload)
     arrivals = samples.run.workload.arrivals
     if getattr(arrivals, "rate" if spec.open_loop else "streams", None) != spec.load:

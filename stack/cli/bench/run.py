@@ -204,6 +204,10 @@ def _lines(summary: "Summary") -> list[str]:
     if goodput is not None and goodput.share is not None:
         limits = ", ".join(f"{name} <= {limit:g}" for name, limit in goodput.slo.model_dump(exclude_none=True).items())
         lines.append(f"goodput: {goodput.share:.1%} of requests met {limits}")
+    if summary.quality is not None and (accuracy := summary.quality.accuracy) is not None and accuracy.accuracy is not None:
+        lines.append(f"accuracy: {accuracy.accuracy:.1%} ({accuracy.right} of {accuracy.asked} right; floor {accuracy.floor:.1%})")
+    if summary.quality is not None and (lengths := summary.quality.lengths) is not None and lengths.ratio is not None:
+        lines.append(f"output length: {lengths.output_tokens_mean:.1f} tokens on average, {lengths.ratio:.2f} of the reference's")
     lines += [
         f"client: {_number(client.cpu_us_per_token)} us CPU a token, {client.cpu_share:.0%} of a core, "
         f"loop lag p99 {_number(client.loop_lag_ms_p99)} ms, {client.peak_rss_mb:.0f} MB; seed {summary.seed}",

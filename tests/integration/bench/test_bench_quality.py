@@ -12,6 +12,10 @@ import yaml
 from conftest import Mock, RunLoad, StartMock  # type: ignore[import-not-found]
 
 from bench import Workload, load_workload
+from bench.capacity import evidence as capacity_evidence
+from bench.capacity.level import parse_level
+from bench.capacity.plan import Sizes
+from bench.capacity.run import SweepOptions, SweepTarget, find_capacity
 from bench.errors import BenchError
 from bench.evidence import draft, recompute
 from bench.load.endpoint import read_api_key
@@ -71,6 +75,31 @@ def test_answers_of_another_length_than_the_references_void_the_claim(start_mock
     result = run_load(start_mock("--short-under-load"), reference={"output_tokens_mean": 16})
     assert not result.summary.valid
     assert any(reason.startswith("void: answers have") for reason in result.summary.invalid_reasons)
+
+
+def test_a_confirmed_capacity_rests_on_the_task_and_its_evidence_holds_the_answers(
+    start_mock: StartMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STACKPROOF_CONFIG", str(tmp_path / "config"))
+    document = {
+        "name": "short",
+        "model": "mock",
+        "arrivals": {"kind": "constant", "rate": 1},
+        "prompts": {"kind": "text", "text": "hello", "max_tokens": 8},
+        "stop": {"requests": 64},
+        "quality": task(tmp_path, right=0, wrong=20, floor=0.5),
+    }
+    level, options = parse_level("ttft_p90=1s,error_rate=0%"), SweepOptions(start=16.0, highest=16.0, sizes=Sizes(search_s=1.5, confirm_s=5.0))
+    target, reporter = SweepTarget(start_mock("--say", "prompt").url), Reporter(StringIO())
+    result = find_capacity(Workload.model_validate(document), level, target=target, out=tmp_path / "sweep", options=options, reporter=reporter)
+    confirming = [probe for probe in result.probes if probe.kind == "confirm"]
+    assert confirming
+    assert not any(probe.valid for probe in confirming)
+    store = EvidenceStore(tmp_path / "evidence")
+    store.write(*capacity_evidence.draft(result, tmp_path / "sweep"))
+    (stored,) = list(store.verify())
+    assert tuple(capacity_evidence.recompute(stored)) == stored.record.figures
+    assert stored.record.artifact(f"{confirming[-1].name}.{QUALITY}") is not None
 
 
 def test_the_task_is_not_part_of_the_measured_load(start_mock: StartMock, run_load: RunLoad, tmp_path: Path) -> None:
