@@ -156,11 +156,11 @@ def _seconds_ns(text: str) -> int:
 
 def _milliseconds_ns(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"must be a number of milliseconds, got {_short(value)}")
+        raise TypeError(f"must be a number of ms, got {_short(value)}")
     try:
         return round(value * NS_PER_MS)
     except (ValueError, OverflowError):
-        raise ValueError(f"must be a number of milliseconds, got {_short(value)}") from None
+        raise ValueError(f"must be a number of ms, got {_short(value)}") from None
 
 
 def _whole(value: Any) -> int:
