@@ -4,8 +4,8 @@ Runs in Locust's worker processes only, after gevent has patched the standard li
 a failure leave the worker: neither prompts nor answers, and never the key.
 """
 
+import contextlib
 import itertools
-import logging
 import os
 import resource
 import time
@@ -22,6 +22,7 @@ from locust.runners import WorkerRunner
 from locust.stats import RequestStats
 
 from bench.load.endpoint import Endpoint, read_api_key
+from bench.load.exchange import Outcome
 from bench.results.decode import OK, Answer, decode
 from bench.users.client import Connection, Reply
 from bench.users.job import CLAIM, FINISH, FINISHED, REPORT, WORKER_VARIABLE, Job, this_machine
@@ -37,8 +38,6 @@ FAILURE_PAUSE_S = 1.0
 
 CLAIM_TIMEOUT_S = 30.0
 PARTS = ("TTFT", "TPOT")
-
-log = logging.getLogger("stackproof")
 
 
 class Failed(Exception):  # noqa: N818  # shown by its text alone
@@ -120,8 +119,8 @@ class Desk:
         """Users who think begin nothing more; answers on their way are waited for, or given up."""
         self.draining = True
         if msg.data["cancel"]:
-            self._runner.stop()
             self.exchanges.kill()
+            self._runner.stop()
         else:
             self.exchanges.join()
         self.report()
@@ -155,6 +154,8 @@ class JourneyUser(User):  # type: ignore[misc]  # Locust is not there where the 
             said.append(("user", turn.text))
             # A greenlet of its own: a user who is told to leave does not break off the answer that it waits for.
             answer: Answer = desk.exchanges.spawn(self._ask, turn, tuple(said), journey, place, monotonic_ns()).get()
+            if desk.draining:
+                raise StopUser
             if answer.status != OK:
                 gevent.sleep(FAILURE_PAUSE_S)
                 return
@@ -166,13 +167,11 @@ class JourneyUser(User):  # type: ignore[misc]  # Locust is not there where the 
         me, scenario, reply = self._self, self.desk.job.scenario, Reply()
         request_id = f"{me['run']}-{me['test']}-{self.user_class.name}-{me['number']}-{journey}-{place}"
         payload = self.desk.endpoint.request(request_body(scenario, said, max_tokens=turn.max_tokens), request_id=request_id)
-        try:
+        with contextlib.suppress(gevent.GreenletExit):  # the reply then says that it was cancelled
             self._connection.ask(payload, reply)
-        finally:
-            # Kept also when it is cancelled: `ask` then does not return.
-            answer = decode(reply, keep_text=True)
-            who = {"request_id": request_id, "class": self.user_class.name, "user": me["number"], "journey": journey, "turn": place, "step": turn.step}
-            self.desk.keep({"test": me["test"], **who, "intended_ns": intended_ns, **measured(reply, answer)})
+        answer = decode(reply, keep_text=True)
+        who = {"request_id": request_id, "class": self.user_class.name, "user": me["number"], "journey": journey, "turn": place, "step": turn.step}
+        self.desk.keep({"test": me["test"], **who, "intended_ns": intended_ns, **measured(reply, answer)})
         self._tell(f"{self.user_class.name}/{turn.step}", reply, answer)
         return answer
 
@@ -183,6 +182,8 @@ class JourneyUser(User):  # type: ignore[misc]  # Locust is not there where the 
             length = sum(len(data) for _, data in reply.reads)
             self.environment.events.request.fire(request_type=kind, name=name, response_time=value_ms, response_length=length, exception=exception, context={})
 
+        if reply.outcome is Outcome.CANCELLED:
+            return
         sent_ns = reply.sent_ns or reply.closed_ns
         if answer.status != OK:
             fire("E2E", (reply.closed_ns - sent_ns) / 1e6, Failed(answer.status))

@@ -191,7 +191,8 @@ def test_a_mistake_in_the_scenario_is_one_line_and_status_2(place: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_what_was_measured_and_leaves_no_process(place: Path, start_mock: StartMock, number: signal.Signals) -> None:
-    (place / "desk.yaml").write_text(ENDLESS)
+    busy = ENDLESS.replace("[0.01, 0.1]", "0").replace("think_s: 0.05", "think_s: 0").replace("think_s: 0.1", "think_s: 0")
+    (place / "desk.yaml").write_text(busy)
     mock = start_mock("--ttft-ms", "300")
     running = start_users(place, mock.url, "--json", "--out", "cut", "--workers", "2")
     wait_for(answered(mock, 10), running=running)
