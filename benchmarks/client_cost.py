@@ -27,7 +27,7 @@ import aiohttp
 import uvloop
 
 from bench import Workload
-from bench.load.schedule import poisson_schedule
+from bench.load.schedule import plan_arrivals
 from bench.results.samples import REQUESTS, TOKENS, read_samples
 from bench.run import run_workload
 from bench.statistics.percentiles import mean, percentile
@@ -186,7 +186,7 @@ async def _aiohttp(case: Case, url: str) -> Cost:
 
             await asyncio.gather(*(stream() for _ in range(arrivals.streams)))
         else:
-            schedule = poisson_schedule(arrivals, warmup=0, stop=case.workload.stop, seed=SEED)
+            schedule = plan_arrivals(arrivals, warmup=case.workload.warmup, stop=case.workload.stop, seed=SEED).at_ns
             async with asyncio.TaskGroup() as group:
                 for index, at_ns in enumerate(schedule):
                     await asyncio.sleep(max(0.0, (began_ns + at_ns - time.monotonic_ns()) / 1e9))
