@@ -46,6 +46,7 @@ class Connection:
         try:
             self._exchange(payload, reply, deadline_ns)
             if kept and reply.outcome is Outcome.CLOSED_EARLY and not reply.reads:
+                self.close()
                 reply.resent = True
                 self._exchange(payload, reply, deadline_ns)
         finally:

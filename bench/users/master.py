@@ -96,7 +96,10 @@ class Desk:
     def _finished(self, environment: Any, msg: Any) -> None:  # noqa: ARG002
         self._unfinished.discard(msg.node_id)
 
-    def _test_starts(self, **_: Any) -> None:
+    def _test_starts(self, environment: Any, **_: Any) -> None:
+        # Whatever a person wrote on the page: the users go where the command said.
+        for shown in (environment, *self._runner.user_classes):
+            shown.host = self.job.url
         self._test += 1
         self._running = True
         self._numbers.clear()

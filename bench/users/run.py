@@ -144,9 +144,7 @@ def _drive(job: Job, nodes: Nodes, at: Address, *, out: Path, reporter: Reporter
     if job.master is None:
         raise ValueError("a run has a master")
     scenario = job.scenario
-    title = f"Running up to {scenario.most_users} users for {scenario.length_s:g} s"
-    if nodes.web_port is not None:
-        title = f"Locust's page: http://{LOOPBACK}:{nodes.web_port} (start the test there; Ctrl-C ends)"
+    title = f"Up to {scenario.most_users} users for {scenario.length_s:g} s"
     with ExitStack() as stack, reporter.step(title) as step:
         children: list[Child] = []
         # The last one in is the first one out: the master collects what the workers have before they are stopped.
@@ -155,6 +153,8 @@ def _drive(job: Job, nodes: Nodes, at: Address, *, out: Path, reporter: Reporter
             stack.callback(children[-1].stop)
         master = start_master(job, at, out=out, workers=nodes.workers + nodes.expect_workers, web_port=nodes.web_port)
         stack.callback(master.stop)
+        if nodes.web_port is not None:
+            reporter.say(f"Locust's page: http://{LOOPBACK}:{nodes.web_port} (start the test there; Ctrl-C ends)")
         if nodes.expect_workers:
             reporter.say(f"Waiting for {nodes.expect_workers} more: stackproof bench users SCENARIO --url URL --worker --master-host {at}")
         watch = Watch(job.master.spool, master, children, expects_more=nodes.expect_workers > 0)

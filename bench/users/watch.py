@@ -36,7 +36,7 @@ class Watch:
         """Return when the master has ended, or every worker is gone; ChildError when that was before the start."""
         while self.master.exit_status is None and (self.expects_more or len(self.dead) < len(self.workers)):
             self._look(reporter)
-            step.note(f"{self._ok} ok, {self._failed} failed" if self.started else "waiting for the workers")
+            step.note(f"{self._ok} ok, {self._failed} failed" if self.started else "not started yet")
             time.sleep(POLL_S)
         self._look(reporter)
         if not self.started:

@@ -96,7 +96,7 @@ def _show(summary: "UsersSummary", place: Path) -> None:
     print_table(
         ("step", "ok", "fail", "TTFT", "TPOT", "E2E", "good"),
         [_row(*each) for each in (*steps, everything)],
-        title=f"{scenario.name}: {summary.users} users in {len(scenario.classes)} classes; model {scenario.model}; p50 / p99 in ms",
+        title=f"{scenario.name}: {summary.users} users in {len(scenario.classes)} classes; model {scenario.model}; p50/p99 in ms",
     )
     for line in _lines(summary):
         typer.echo(line)
@@ -105,7 +105,7 @@ def _show(summary: "UsersSummary", place: Path) -> None:
 
 def _row(name: str, requests: "Counts", metrics: "Latencies", goodput: "Attainment | None") -> tuple[str, ...]:
     def cell(metric: "Metric") -> str:
-        return f"{_number(metric.p50)} / {_number(metric.p99)}"
+        return f"{_number(metric.p50)}/{_number(metric.p99)}"
 
     share = "-" if goodput is None or goodput.share is None else f"{goodput.share:.1%}"
     return (name, str(requests.ok), str(requests.failed), cell(metrics.ttft_ms), cell(metrics.tpot_ms), cell(metrics.e2e_ms), share)
