@@ -113,21 +113,21 @@ def test_requests_of_others_during_the_run_make_it_invalid(start_mock: StartMock
     view = system(found)
     assert view.offered.server is not None
     assert view.offered.server >= view.offered.answered + 20
-    assert "it worked for others too" in found.invalid_reasons[-1]
+    assert "it worked for others too" in " ".join(found.invalid_reasons)
 
 
 def test_a_repeated_seed_is_caught_by_its_hit_rate_and_a_reset_is_its_cure(start_mock: StartMock, run: Run) -> None:
     mock = start_mock()
 
-    def reasons(seed: int, reset: str) -> tuple[str, ...]:
+    def reasons(seed: int, reset: str) -> str:
         found = run(mock, prompts={"kind": "text", "text": LONG, "max_tokens": 4}, seed=seed, cache={"reset": reset})
         assert system(found).prefix_cache_queries == 8 * 401
-        return found.invalid_reasons
+        return " ".join(reason for reason in found.invalid_reasons if "cache" in reason)  # a busy machine has reasons of its own
 
-    assert reasons(5, "off") == ()
-    assert "99.8% of prompt tokens came from the server's prefix cache" in reasons(5, "off")[0]
-    assert reasons(6, "off") == ()
-    assert reasons(5, "required") == ()
+    assert reasons(5, "off") == ""
+    assert "99.8% of prompt tokens came from the server's prefix cache" in reasons(5, "off")
+    assert reasons(6, "off") == ""
+    assert reasons(5, "required") == ""
 
 
 def test_an_endpoint_without_metrics_is_told_and_nothing_else_happens(start_mock: StartMock, run: Run) -> None:
