@@ -94,7 +94,12 @@ def run_workload(
     target.endpoint()
     check_quality(workload, url=url, api_key=api_key, ca_file=ca_file)
     manifest = _prepare(workload, target, out, new_seed() if seed is None else seed, options.watching, reporter)
-    job = Job(workload=workload, seed=manifest.seed, run_id=f"bench-{secrets.token_hex(4)}")
+    job = Job(
+        workload=workload,
+        seed=manifest.seed,
+        run_id=f"bench-{secrets.token_hex(4)}",
+        tell_latencies=options.stop_when is not None or workload.stop.precision is not None,
+    )
     with _watch(target, out, options.watching) as system:
         with reporter.step(f"Measuring {workload.name or 'workload'}", total=_total(workload)) as step:
             try:

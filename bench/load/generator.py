@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from bench.errors import BenchError
 from bench.load.bodies import request_bodies
@@ -17,14 +16,14 @@ from bench.load.lag import LagMonitor
 from bench.load.pace import PAUSE_S, ReadPacer
 from bench.load.progress import Progress
 from bench.load.requests import Conversations, Job, Received, SingleRequests
-from bench.load.schedule import poisson_schedule
+from bench.load.schedule import plan_arrivals
 from bench.load.sessions import session_bodies
 from bench.load.spool import Spool
 from bench.load.strategy import ClosedLoop, OpenLoop, Strategy, Thinking
 from bench.results.decode import OK, decode
 from bench.results.summary import ClientHealth, State
 from bench.statistics.percentiles import mean, percentile
-from bench.workload.arrivals import Closed, Poisson
+from bench.workload.arrivals import Closed
 from bench.workload.prompts import Sessions
 
 REPORT_EVERY_S = 0.25
@@ -66,7 +65,7 @@ class LoadRun:
         self._reads_before = 0
         self._sent = self._over_count = self._failed = self._bytes = 0
         self._first_byte_ms = array("d")
-        self._precise = workload.stop.precision is not None
+        self._tell_latencies = job.tell_latencies
         self._latencies: list[tuple[float, float | None, float]] = []
         self._answered = False
         self._began_ns = 0
@@ -123,9 +122,9 @@ class LoadRun:
             strategy = ClosedLoop(workload, arrivals, self._issue, share)
             self._connections = max(1, strategy.first_streams)
             return strategy
-        at_ns = poisson_schedule(cast(Poisson, arrivals), warmup=workload.warmup.requests, stop=workload.stop, seed=job.seed)
+        schedule = plan_arrivals(arrivals, warmup=workload.warmup, stop=workload.stop, seed=job.seed)
         cap = arrivals.max_in_flight
-        return OpenLoop(at_ns, workload.warmup.requests, self._issue, share, cap=None if cap is None else share.of(cap))
+        return OpenLoop(schedule.at_ns, schedule.warmup, self._issue, share, cap=None if cap is None else share.of(cap))
 
     async def _wait(self, report: Callable[[Progress], Awaitable[None]]) -> None:
         drain_s, drain_until_s = self._workload.drain.timeout_s, None
@@ -212,7 +211,7 @@ class LoadRun:
             self._spool.append(exchange)
         except OSError as error:
             self.stop("disk_full", f"{self._spool.path}: {error.strerror}")
-        if self._precise and complete and not exchange.warmup and (latencies := _latencies(exchange, open_loop=self._workload.open_loop)):
+        if self._tell_latencies and complete and not exchange.warmup and (latencies := _latencies(exchange, open_loop=self._workload.open_loop)):
             self._latencies.append(latencies)
         if not self._answered and self._over_count >= ALL_REJECTED:
             self.stop("given_up")

@@ -53,6 +53,7 @@ def launch(job: Job, target: Target, crew: Crew, *, folder: Path, watch: Watcher
             ca_file=None if target.ca_file is None else str(target.ca_file.resolve()),
             seed=job.seed,
             run_id=job.run_id,
+            tell_latencies=job.tell_latencies,
             worker=worker,
             workers=crew.workers,
             spool=str((folder / f"{SPOOL}.{worker}").resolve()),

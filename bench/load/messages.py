@@ -18,6 +18,7 @@ class Order(Frozen):
     ca_file: str | None
     seed: int
     run_id: str
+    tell_latencies: bool
     worker: int
     workers: int
     spool: str

@@ -4,6 +4,7 @@ Each actor runs the same worker as a local process does, in a thread; the line t
 bench runs on another host, the package must be installed there too.
 """
 
+import contextlib
 import os
 import tempfile
 import threading
@@ -46,9 +47,10 @@ class _Actor:
     def receive(self) -> tuple[list[bytes], bool]:
         """What the worker said since, and whether it still runs."""
         running = self._thread.is_alive()
-        packets = []
-        while self._line.poll():
-            packets.append(self._line.recv_bytes())
+        packets: list[bytes] = []
+        with contextlib.suppress(EOFError):  # the worker is done and has hung up
+            while self._line.poll():
+                packets.append(self._line.recv_bytes())
         return packets, running
 
     def clock_ns(self) -> int:

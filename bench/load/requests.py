@@ -26,6 +26,8 @@ class Job:
     workload: Workload
     seed: int
     run_id: str
+    tell_latencies: bool = False
+    """Work out each answer's latencies as it ends, for rules that end the run by them."""
     share: Share = field(default_factory=Share)
 
 

@@ -57,11 +57,6 @@ def plan_arrivals(arrivals: Open, *, warmup: Warmup, stop: Stop, seed: int) -> S
     return Schedule(at_ns, warm)
 
 
-def poisson_schedule(arrivals: Poisson, *, warmup: int, stop: Stop, seed: int) -> "array[int]":
-    """The times of `plan_arrivals`."""
-    return plan_arrivals(arrivals, warmup=Warmup(requests=warmup), stop=stop, seed=seed).at_ns
-
-
 def _is_over(stop: Stop, *, measured: int, passed_ns: int) -> bool:
     return (stop.requests is not None and measured >= stop.requests) or (stop.duration_s is not None and passed_ns > stop.duration_s * NS)
 

@@ -16,9 +16,6 @@ from bench.workload.arrivals import Closed, Concurrency
 from bench.workload.models import Workload
 
 Issue = Callable[[Arrival], None]
-STREAM_SPACING_S = 0.001
-LONGEST_SPREAD_S = 1.0
-"""Streams start 1 ms apart, but all within 1 s: started at once they would stay in step and meet the server as bursts."""
 
 
 class Strategy(Protocol):
@@ -190,8 +187,7 @@ class Thinking:
 def stream_levels(arrivals: Closed) -> list[tuple[int, int]]:
     """From when (ns since the start) how many streams are wanted; a last level of 0 ends the run."""
     if isinstance(arrivals, Concurrency):
-        spread_s = arrivals.ramp_s if arrivals.ramp_s is not None else min(STREAM_SPACING_S * (arrivals.streams - 1), LONGEST_SPREAD_S)
-        gap_ns = spread_s * 1e9 / max(1, arrivals.streams - 1)
+        gap_ns = arrivals.spread_s * 1e9 / max(1, arrivals.streams - 1)
         return [(round(stream * gap_ns), stream + 1) for stream in range(arrivals.streams)]
     levels, at_ns = [], 0
     for step in arrivals.steps:

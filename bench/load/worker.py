@@ -51,7 +51,7 @@ def work(leader: Connection) -> None:
 async def _work(leader: Connection, order: Order, key: str | None, spool: Spool, called_ns: int) -> None:
     loop = asyncio.get_running_loop()
     endpoint = Endpoint.parse(order.url, api_key=key, ca_file=Path(order.ca_file) if order.ca_file else None)
-    job = Job(workload=order.workload, seed=order.seed, run_id=order.run_id, share=Share(order.worker, order.workers))
+    job = Job(workload=order.workload, seed=order.seed, run_id=order.run_id, tell_latencies=order.tell_latencies, share=Share(order.worker, order.workers))
     load = LoadRun(job, endpoint, spool)
     go: asyncio.Future[int] = loop.create_future()
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from bench.results.decode import OK
 from bench.results.samples import Samples
+from bench.workload.arrivals import Concurrency
 
 CANCELLED = "cancelled"
 ONE_TOKEN_A_CHUNK = 1.05
@@ -58,24 +59,26 @@ class Tokens:
 
 @dataclass(frozen=True)
 class View:
-    """A run ready for its definitions: `start` is where latency counts from, `ok` are the measured requests that succeeded."""
+    """A run ready for its definitions: latency counts from `start`, all streams run from `ramped_ns`, `ok` are the measured requests that succeeded."""
 
     columns: Columns
     tokens: Tokens
     open_loop: bool
     start: Floats
+    ramped_ns: float
     measured: Bools
     ok: Bools
 
     @classmethod
     def of(cls, samples: Samples) -> "View":
-        columns, open_loop = Columns(samples.requests), samples.run.workload.open_loop
+        columns, open_loop, arrivals = Columns(samples.requests), samples.run.workload.open_loop, samples.run.workload.arrivals
         measured = columns.phase == "measured"
         return cls(
             columns=columns,
             tokens=Tokens(samples.tokens, columns),
             open_loop=open_loop,
             start=columns.intended if open_loop else columns.sent,
+            ramped_ns=arrivals.spread_s * 1e9 if isinstance(arrivals, Concurrency) else 0.0,
             measured=measured,
             ok=measured & (columns.status == OK),
         )

@@ -9,6 +9,7 @@ from collections import Counter
 import numpy as np
 
 from bench.quality import quality_notes, quality_reasons, quality_view
+from bench.results.client import client_figures, delays
 from bench.results.columns import CANCELLED, ONE_TOKEN_A_CHUNK, Floats, View, known
 from bench.results.compat import compat
 from bench.results.decode import OK
@@ -16,11 +17,11 @@ from bench.results.distributions import describe
 from bench.results.rates import after_transient, goodput, rates, windows
 from bench.results.samples import Samples
 from bench.results.steady import steady_state
-from bench.results.summary import ClientFigures, Metric, Metrics, Requests, Steady, Summary, TokenCheck, Window
+from bench.results.summary import Metric, Metrics, Requests, Steady, Summary, TokenCheck, Window
 from bench.results.system import system_of, system_reasons
 from bench.results.tails import with_failures
 from bench.results.tokencheck import token_check
-from bench.results.validity import Delays, invalid_reasons
+from bench.results.validity import invalid_reasons
 
 
 def summarize(samples: Samples) -> Summary:
@@ -34,14 +35,11 @@ def summarize(samples: Samples) -> Summary:
     window = after_transient(window, whole, steady)
     check = token_check(view)
     slo = run.workload.slo
-    delays = Delays(
-        dispatch_ms=describe((columns.dispatched - columns.due)[view.measured] / 1e6),
-        ttft_ms=metrics.ttft_ms,
-    )
     requests = _requests(view)
     windowed = rates(view, window)
     system = system_of(samples, window=window, rates=windowed, per_chunk=view.tokens_per_chunk())
-    reasons = [*invalid_reasons(requests, run.client, delays, state=run.state), *system_reasons(run, system)]
+    client = client_figures(view, run.client)
+    reasons = [*invalid_reasons(requests, client, delays(view, metrics.ttft_ms), state=run.state, reason=run.reason), *system_reasons(run, system)]
     quality = quality_view(run.workload, samples.quality, known(columns.output_tokens[view.ok]).tolist())
     reasons += quality_reasons(quality)
     return Summary(
@@ -62,7 +60,7 @@ def summarize(samples: Samples) -> Summary:
         steady=steady,
         system=system,
         quality=quality,
-        client=ClientFigures(**run.client.model_dump(), cpu_us_per_token=run.client.cpu_s * 1e6 / len(view.tokens.t) if len(view.tokens.t) else None),
+        client=client,
         workload=run.workload,
         seed=run.seed,
         url=run.url,

@@ -19,7 +19,7 @@ MIN_STEADY_SHARE = 0.5
 def windows(view: View) -> tuple[Window | None, Window | None]:
     """The whole run, and the stretch of it in which the load was as the workload says (the whole where that is too short).
 
-    Closed loop: until the first stream found nothing left to send. Open loop: from the first answer (or the end of the warm-up)
+    Closed loop: from when all streams have started until the first one found nothing left to send. Open loop: from the first answer (or the end of the warm-up)
     to the last arrival.
     """
     columns, measured = view.columns, view.measured
@@ -35,6 +35,7 @@ def windows(view: View) -> tuple[Window | None, Window | None]:
     else:
         sent = known(columns.sent[measured])
         last_sent = float(sent.max()) if sent.size else begin
+        begin = max(begin, view.ramped_ns)
         end = float(closed[closed > last_sent].min(initial=end))
     steady = Window(kind="steady", start_s=begin / 1e9, end_s=end / 1e9)
     return whole, steady if _long_enough(steady, whole) else whole

@@ -59,6 +59,10 @@ class ClientFigures(ClientHealth):
     """The same, held against the work done."""
 
     cpu_us_per_token: float | None = Field(description="`cpu_s` over all content events received; null when there were none")
+    events_per_read: float | None = Field(
+        default=None, description="Content events over the reads that brought any; above 1: they waited, or were sent together"
+    )
+    missed_slots: int = Field(default=0, description="Open loop: arrivals taken up later than one mean gap and 1 ms after they were due")
 
 
 class RunInfo(Frozen):

@@ -11,6 +11,11 @@ Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False, descripti
 Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False, description="Seconds it lasts")]
 
 
+STREAM_SPACING_S = 0.001
+LONGEST_SPREAD_S = 1.0
+"""Streams start 1 ms apart, but all within 1 s: started at once they would stay in step and meet the server as bursts."""
+
+
 class Concurrency(Frozen):
     """Closed loop: `streams` users, each sends its next request as soon as the last one is answered."""
 
@@ -19,6 +24,11 @@ class Concurrency(Frozen):
     ramp_s: float | None = Field(
         default=None, ge=0, le=86_400, description="Start the streams evenly spread over so many seconds; null: 1 ms apart, but within 1 s; 0: all at once"
     )
+
+    @property
+    def spread_s(self) -> float:
+        """From the first stream's start to the last one's."""
+        return self.ramp_s if self.ramp_s is not None else min(STREAM_SPACING_S * (self.streams - 1), LONGEST_SPREAD_S)
 
 
 class StreamStep(Frozen):

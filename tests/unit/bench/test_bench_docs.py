@@ -12,7 +12,7 @@ from bench.results.samples import REQUEST_SCHEMA
 from bench.results.summary import Summary
 
 PAGE = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
-ELSEWHERE = {"workload", "tool", "slo", "system", "quality"}
+ELSEWHERE = {"workload", "tool", "slo", "system", "quality", "calibration"}
 """Whose fields have a page, a schema or a module of their own."""
 
 

@@ -79,7 +79,7 @@ def test_closed_loop_rates_end_where_the_load_does(tmp_path: Path) -> None:
         request(0, sent_ns=0, closed_ns=100 * MS),
         request(1, intended_ns=0, dispatched_ns=0, sent_ns=0, first_content_ns=50 * MS, last_content_ns=190 * MS, closed_ns=200 * MS),
     ]
-    summary = summarize(write(tmp_path, rows, workload(arrivals={"kind": "concurrency", "streams": 2})))
+    summary = summarize(write(tmp_path, rows, workload(arrivals={"kind": "concurrency", "streams": 2, "ramp_s": 0})))
     assert summary.window is not None
     assert (summary.window.kind, summary.window.start_s, summary.window.end_s) == ("steady", 0, 0.1)
     assert summary.rates.requests_per_s == pytest.approx((1 + 0.5) / 0.1)
