@@ -143,3 +143,9 @@ def test_neither_locust_nor_gevent_is_imported_by_the_command() -> None:
         "sys.exit(any(name.partition('.')[0] in ('locust', 'gevent') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_scenario_of_the_page_about_users_is_one(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "users.md"
+    text = page.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    assert [each.name for each in load_scenario(write(tmp_path, text)).classes] == ["patient", "reception"]
