@@ -17,9 +17,10 @@ from bench.errors import BenchError
 from bench.frozen import Frozen
 from bench.repeats import repeat_folders
 from bench.results.columns import Floats, View, known
+from bench.results.files import REQUESTS, TOKENS
 from bench.results.headline import GOODPUT, HEADLINES, OUTPUT, Headline
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples
+from bench.results.samples import Samples, read_samples
 from bench.results.steady import batches_in, output_batches
 from bench.results.summary import Interval, Summary
 from bench.statistics.bootstrap import central_interval, resampled_percentiles

@@ -7,13 +7,11 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.quality.figures import quality_figures
-from bench.quality.store import QUALITY
+from bench.results.files import QUALITY, REQUESTS, SUMMARY, SYSTEM, TOKENS, WORKLOAD
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.samples import read_samples
 from bench.results.summary import Interval, Metric, Metrics, Summary, TailPercentiles
-from bench.run import SUMMARY, WORKLOAD
 from bench.system.figures import system_figures
-from bench.system.table import SYSTEM
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "bench"

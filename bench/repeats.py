@@ -8,8 +8,8 @@ from pydantic import Field
 
 from bench.errors import BenchError
 from bench.frozen import Frozen
+from bench.results.files import REQUESTS
 from bench.results.headline import HEADLINES
-from bench.results.samples import REQUESTS
 from bench.results.summary import METRICS_VERSION, SCHEMA, Interval, Summary
 from bench.seeds import derive
 from bench.statistics.means import mean_interval

@@ -7,38 +7,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from bench import unfinished
 from bench.calibration.lookup import note_for
 from bench.calibration.models import Calibration
 from bench.errors import BenchError
 from bench.load.bodies import request_bodies
-from bench.load.drive import LoadReport, StopWhen, Watcher
+from bench.load.drive import StopWhen, Watcher
 from bench.load.launch import Crew, Target, launch
 from bench.load.progress import Progress
 from bench.load.requests import Job
 from bench.load.sessions import session_bodies
-from bench.quality.ask import ask_quality, check_quality
-from bench.quality.store import QUALITY, write_quality
-from bench.report.write import write_report
-from bench.results.metrics import summarize
-from bench.results.reconcile import reconcile, with_findings
-from bench.results.samples import REQUESTS, TOKENS, Keep, Samples, read_samples, write_samples
+from bench.results.files import QUALITY, SUMMARY, SYSTEM
+from bench.results.keep import Keep
 from bench.results.summary import RunInfo, Summary, ToolInfo
 from bench.system.cache_guard import reset_prefix_cache
-from bench.system.table import SYSTEM
 from bench.system.watch import SystemWatch
 from bench.unfinished import Manifest
 from bench.workload import Workload
 from bench.workload.prompts import Sessions
 from stack.evidence.provenance import host, tool
 from stack.evidence.record import now
-from stack.runtime.files import write_atomic
 from stack.runtime.progress import Reporter, Step
-
-SUMMARY = "summary.json"
-WORKLOAD = "workload.yaml"
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,11 @@ def run_workload(
         raise BenchError("field `model`: missing in the workload: give the model's name there or with --model")
     target = Target(url, api_key, ca_file)
     target.endpoint()
-    check_quality(workload, url=url, api_key=api_key, ca_file=ca_file)
+    if workload.quality is not None:
+        from bench.quality.ask import ask_quality, check_quality
+        from bench.quality.store import write_quality
+
+        check_quality(workload, url=url, api_key=api_key, ca_file=ca_file)
     manifest = _prepare(workload, target, out, new_seed() if seed is None else seed, options.watching, reporter)
     job = Job(
         workload=workload,
@@ -114,15 +107,18 @@ def run_workload(
             answers = ask_quality(workload, url=url, api_key=api_key, ca_file=ca_file, run_started_ns=report.started_ns, step=step)
         if answers is not None:
             write_quality(out / QUALITY, answers)
-    _write(out, manifest, report, options, reporter)
-    return _publish(out, report_page=options.report)
+    run = RunInfo(
+        **{name: getattr(manifest, name) for name in Manifest.model_fields},
+        started_ns=report.started_ns,
+        state=report.state,
+        reason=report.reason,
+        client=report.health,
+        workers=report.workers,
+        calibration=None if options.calibration is None else note_for(options.calibration, workload, host=host()),
+    )
+    from bench.publish import publish
 
-
-def recover_run(out: Path, *, reporter: Reporter) -> Summary:
-    """Make a marked, invalid result of what a run that died had flushed into `out`."""
-    with reporter.step("Reading the answers") as step:
-        unfinished.recover(out, step)
-    return _publish(out, report_page=True)
+    return publish(out, run, report, keep=options.keep, page=options.report, reporter=reporter)
 
 
 def _prepare(workload: Workload, target: Target, out: Path, seed: int, watching: Watching, reporter: Reporter) -> Manifest:
@@ -164,59 +160,6 @@ def _watch(target: Target, out: Path, watching: Watching) -> Iterator[SystemWatc
     ) as system:
         system.wait_first_sample()
         yield system
-
-
-def _write(out: Path, manifest: Manifest, report: LoadReport, options: RunOptions, reporter: Reporter) -> None:
-    run = RunInfo(
-        **{name: getattr(manifest, name) for name in Manifest.model_fields},
-        started_ns=report.started_ns,
-        state=report.state,
-        reason=report.reason,
-        client=report.health,
-        workers=report.workers,
-        calibration=None if options.calibration is None else note_for(options.calibration, manifest.workload, host=host()),
-    )
-    try:
-        with reporter.step("Reading the answers") as step:
-            write_samples(out, report.spools, run, step, options.keep)
-    except OSError as error:
-        raise BenchError(f"{out}: {error.strerror}: the answers are kept as they came: make room, then stackproof bench recover {out}") from None
-    unfinished.end(out)
-
-
-def _publish(out: Path, *, report_page: bool) -> Summary:
-    """From samples on disk to what people read; the files are held against one another first."""
-    samples = read_samples(out / REQUESTS, out / TOKENS)
-    refuse_rejected(samples)
-    summary = summarize(samples)
-    workload = samples.run.workload
-    write_atomic(out / WORKLOAD, yaml.safe_dump(workload.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True))
-    write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
-    if findings := reconcile(out):
-        summary = with_findings(summary, findings)
-        write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
-    if report_page:
-        write_report(out)
-    return summary
-
-
-def refuse_rejected(samples: Samples) -> None:
-    """BenchError when the endpoint took not one request and the user can mend that: a key, a name, a path, a server that does not stream."""
-    statuses = samples.requests["status"].to_pylist()
-    failed = [place for place, status in enumerate(statuses) if status != "cancelled"]
-    if {"ok", "truncated"} & set(statuses) or not failed:
-        return
-    status, detail = statuses[failed[0]], " ".join(samples.requests["detail"][failed[0]].as_py().split())
-    mend = {
-        "http_401": "pass the gateway's key with --api-key-file",
-        "http_403": "the key of --api-key-file may not do this",
-        "http_404": f"check --url and that the server has the model {samples.run.workload.model!r} (--model)",
-        "refused": "check that the server runs and --url",
-    }.get(status)
-    if mend is not None:
-        raise BenchError(f"{samples.run.url}: all requests failed ({status}): {mend}" + (f" [{detail}]" if detail else ""))
-    if status.startswith("http_4") or (status == "malformed" and "does not stream" in detail):
-        raise BenchError(f"{samples.run.url}: all requests failed ({status}): {detail}")
 
 
 def _total(workload: Workload) -> int | None:

@@ -11,7 +11,7 @@ from bench.audits.protocol import Outcome
 from bench.audits.run import answers_file, judge, read_asked, read_load
 from bench.errors import BenchError
 from bench.evidence import figure_name
-from bench.results.samples import REQUESTS, TOKENS
+from bench.results.files import REQUESTS, TOKENS
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "bench-audit"

@@ -12,6 +12,7 @@ from bench.workload.models import Workload
 
 SCHEMA = "stackproof.bench-audit/v1"
 AUDIT = "audit.json"
+INTERRUPTED = "interrupted: nothing can be told of a load that was cut off"
 
 Verdict = Literal["pass", "fail", "cannot tell"]
 Number = float | int | bool | None

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.audits.asking import ask, read_answers, write_answers
-from bench.audits.models import AUDIT, AuditResult, PhaseInfo, Ruling, Subject
+from bench.audits.models import AUDIT, INTERRUPTED, AuditResult, PhaseInfo, Ruling, Subject
 from bench.audits.protocol import MEASURED, Asked, AskPhase, AuditTest, Loaded, Outcome, Phase
 from bench.audits.subject import Chosen
 from bench.quality.server import Server
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.keep import Keep
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, Keep, read_samples
+from bench.results.samples import read_samples
 from bench.results.summary import ToolInfo
 from bench.run import RunOptions, Watching, run_workload
 from stack.evidence.provenance import tool
@@ -64,7 +66,7 @@ def answers_file(phase: str) -> str:
 def judge(test: AuditTest, subject: Subject, done: dict[str, Outcome]) -> Ruling:
     """What the outcomes say; of a load that was interrupted, nothing."""
     if any(isinstance(outcome, Loaded) and outcome.summary.state == "interrupted" for outcome in done.values()):
-        return Ruling(verdict="cannot tell", reason="interrupted", figures={})
+        return Ruling(verdict="cannot tell", reason=INTERRUPTED, figures={})
     return test.verify(subject, done)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from bench.audits.bodies import quiet
 from bench.audits.models import Subject
 from bench.errors import BenchError
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import read_samples
 from bench.run import new_seed
 from bench.workload import load_workload
 from bench.workload.prompts import LengthReference

@@ -10,7 +10,8 @@ from bench.calibration.run import RESULT
 from bench.calibration.truth import TRUTH, Setting, compare, read_truth
 from bench.errors import BenchError
 from bench.evidence import figure_name
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import read_samples
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "calibration"

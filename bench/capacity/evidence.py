@@ -13,9 +13,8 @@ from bench.capacity.probes import evaluate
 from bench.capacity.run import CURVE_JSON, RESULT
 from bench.errors import BenchError
 from bench.evidence import figure_name
-from bench.quality.store import QUALITY
-from bench.results.samples import REQUESTS, TOKENS, read_samples
-from bench.system.table import SYSTEM
+from bench.results.files import QUALITY, REQUESTS, SYSTEM, TOKENS
+from bench.results.samples import read_samples
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 
 KIND = "capacity"

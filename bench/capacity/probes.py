@@ -16,8 +16,9 @@ from bench.capacity.watch import Watch
 from bench.errors import BenchError
 from bench.frozen import Frozen
 from bench.load.launch import Crew
+from bench.results.files import REQUESTS, TOKENS
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples
+from bench.results.samples import Samples, read_samples
 from bench.run import RunOptions, new_seed, run_workload
 from bench.seeds import derive
 from bench.workload import Workload

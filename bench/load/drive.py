@@ -17,9 +17,8 @@ from bench.load.generator import LoadRun
 from bench.load.precision import PrecisionRule
 from bench.load.progress import Progress
 from bench.load.requests import Job
-from bench.load.spool import Spool
+from bench.load.spool import Spool, SpoolFile
 from bench.load.undisturbed import undisturbed
-from bench.results.samples import SpoolFile
 from bench.results.summary import ClientHealth, State, WorkerInfo
 
 StopWhen = Callable[[Progress], str | None]

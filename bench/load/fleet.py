@@ -17,8 +17,8 @@ from bench.load.drive import LoadReport, StopWhen, Watcher
 from bench.load.messages import Done, Failed, Go, Ready, Stop, Tick, read, write
 from bench.load.precision import PrecisionRule
 from bench.load.progress import NOTHING_YET, Progress, add
+from bench.load.spool import SpoolFile
 from bench.load.worker import boot_id
-from bench.results.samples import SpoolFile
 from bench.results.summary import State, WorkerInfo
 from bench.workload.models import Precision
 

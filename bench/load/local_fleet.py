@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.load.fleet import START_TIMEOUT_S, LostError
 from bench.load.messages import Order, write
-from bench.results.samples import SpoolFile
+from bench.load.spool import SpoolFile
 from stack.runtime.process import Child, ChildError
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.load.fleet import LostError
 from bench.load.messages import Order, write
-from bench.results.samples import SpoolFile
+from bench.load.spool import SpoolFile
 from stack.runtime.ray_cluster import LocalRay
 
 ANSWER_TIMEOUT_S = 30.0

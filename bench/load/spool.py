@@ -36,6 +36,15 @@ class RawExchange:
     reads: tuple[tuple[int, bytes], ...]
 
 
+@dataclass(frozen=True)
+class SpoolFile:
+    """What one worker left; `clock_offset_ns` is taken off its stamps."""
+
+    path: Path
+    worker: int = 0
+    clock_offset_ns: int = 0
+
+
 class Spool:
     """Appends exchanges to a file."""
 

@@ -10,8 +10,6 @@ from bench.quality.models import Answered, QualityAnswers, TaskInfo
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import write_atomic
 
-QUALITY = "quality.jsonl"
-
 
 def write_quality(path: Path, answers: QualityAnswers) -> None:
     """Write a whole file or nothing."""

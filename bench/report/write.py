@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.report.curves import Run
 from bench.report.page import overview_page, run_page
+from bench.results.files import REQUESTS, SUMMARY, TOKENS
 from bench.results.metrics import summarize
-from bench.results.reconcile import SUMMARY, Finding, reconcile
-from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples
+from bench.results.reconcile import Finding, reconcile
+from bench.results.samples import Samples, read_samples
 from bench.results.summary import Summary
 from stack.runtime.files import write_atomic
 

@@ -22,14 +22,13 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.results.columns import CANCELLED
 from bench.results.decode import OK
+from bench.results.files import REQUESTS, SUMMARY, TOKENS, WORKLOAD
 from bench.results.metrics import summarize
-from bench.results.samples import REQUEST_SCHEMA, REQUESTS, TOKEN_SCHEMA, TOKENS, Samples, read_samples
+from bench.results.samples import REQUEST_SCHEMA, TOKEN_SCHEMA, Samples, read_samples
 from bench.results.summary import Summary, Window
 from bench.workload import Workload
 from stack.runtime.errors import describe_validation
 
-SUMMARY = "summary.json"
-WORKLOAD = "workload.yaml"
 PREFIX = "files do not reconcile: "
 """How the reason of a run begins that this check made invalid."""
 

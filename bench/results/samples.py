@@ -6,7 +6,7 @@ figure out again. Stamps are nanoseconds from the start of the run; a stamp that
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +19,19 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from bench.errors import BenchError
-from bench.load.spool import RawExchange, read_spool
+from bench.load.spool import RawExchange, SpoolFile, read_spool
 from bench.quality.models import QualityAnswers
-from bench.quality.store import QUALITY, read_quality
+from bench.quality.store import read_quality
 from bench.results.chat import KINDS
 from bench.results.decode import OK, Answer, Delta, decode
+from bench.results.files import QUALITY, REQUESTS, SYSTEM, TOKENS
+from bench.results.keep import Keep
 from bench.results.summary import RunInfo
-from bench.system.table import SYSTEM, SystemTable, read_table
+from bench.system.table import SystemTable, read_table
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import atomic_path
 from stack.runtime.progress import Step
 
-REQUESTS = "requests.parquet"
-TOKENS = "tokens.parquet"
 RUN_KEY = b"stackproof.run"
 ROWS_PER_GROUP = 100_000
 KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
@@ -86,23 +86,6 @@ class Samples:
     tokens: pa.Table
     system: SystemTable | None = None
     quality: QualityAnswers | None = None
-
-
-@dataclass(frozen=True)
-class Keep:
-    """What of the answers' words goes into the samples: the `text` itself, and how many tokens `count_tokens` finds in it."""
-
-    text: bool = False
-    count_tokens: Callable[[str], int] | None = None
-
-
-@dataclass(frozen=True)
-class SpoolFile:
-    """What one worker left; `clock_offset_ns` is taken off its stamps."""
-
-    path: Path
-    worker: int = 0
-    clock_offset_ns: int = 0
 
 
 def write_samples(out: Path, spools: Sequence[SpoolFile], run: RunInfo, step: Step, keep: Keep | None = None) -> None:

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from bench.errors import BenchError
+from bench.results.files import SYSTEM
 from bench.system.models import SourceState, WatchInfo
 from bench.system.readings import SOURCES, Line, read_lines
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import atomic_path
 
-SYSTEM = "system.parquet"
 WATCH_KEY = b"stackproof.system"
 
 _NAME = pa.dictionary(pa.int32(), pa.string())

@@ -12,10 +12,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from bench.load.progress import Progress
+from bench.results.files import SYSTEM
 from bench.system.address import metrics_page
 from bench.system.protocol import END, READ_TIMEOUT_S, SETTLE_S, Options, progress_line
 from bench.system.readings import Writer, has_sample
-from bench.system.table import SYSTEM, rebase_table, write_table
 from stack.runtime.net import LOOPBACK, require_free
 from stack.runtime.process import Child
 
@@ -110,6 +110,8 @@ class SystemWatch:
         """Take a last sample, end the sampling process, and write system.parquet with stamps relative to `started_ns`."""
         self._end()
         with contextlib.suppress(OSError):  # no room: the run is not watched, then
+            from bench.system.table import write_table  # pyarrow, which takes longer to load than a load generator to start
+
             write_table(self._out / SAMPLES, self._out, started_ns=started_ns, fault=self._fault)
 
     def _end(self) -> None:
@@ -143,6 +145,8 @@ class SystemWatch:
 def recover_watch(out: Path, started_ns: int) -> None:
     """Make system.parquet of what the watch of a run that died had flushed into `out`, or let one that is there already count from
     `started_ns`; nothing where there was no watch."""
+    from bench.system.table import rebase_table, write_table
+
     if (out / SAMPLES).exists():
         write_table(out / SAMPLES, out, started_ns=started_ns, fault="the load generator died")
         _remove_raw(out)

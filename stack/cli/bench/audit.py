@@ -32,9 +32,10 @@ def audit(
 ) -> None:
     """Run one of MLPerf's audits against a server, in a form for language models (docs/quality.md).
 
-    Exit status 0: pass, or cannot tell; 1: fail; 2: the audit cannot be run on this.
+    Exit status 0: pass, or cannot tell; 1: fail; 2: the audit cannot be run on this; 130: interrupted.
     """
     from bench.audits import TESTS
+    from bench.audits.models import INTERRUPTED
     from bench.audits.run import run_audit
     from bench.audits.subject import choose
     from bench.errors import BenchError
@@ -55,6 +56,8 @@ def audit(
         print_json(result)
     else:
         _show(result, place)
+    if result.reason == INTERRUPTED:
+        raise typer.Exit(130)
     if result.verdict == "fail":
         raise typer.Exit(1)
 

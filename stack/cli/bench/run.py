@@ -29,7 +29,7 @@ def recover(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that died, or that found the disk full.")], as_json: JsonOption = False
 ) -> None:
     """Make samples and a summary, marked and invalid, of what a run had flushed before it died."""
-    from bench.run import recover_run
+    from bench.publish import recover_run
     from stack.runtime.progress import Reporter
 
     summary = recover_run(folder, reporter=Reporter())
@@ -98,7 +98,7 @@ def run(
     from bench.load.endpoint import read_api_key
     from bench.load.launch import Crew
     from bench.repeats import run_repeats
-    from bench.results.samples import Keep
+    from bench.results.keep import Keep
     from bench.run import RunOptions, Watching, new_seed, run_workload
     from stack.runtime.progress import Reporter
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from bench import Summary, Workload
-from bench.results.samples import REQUESTS, TOKENS, Samples, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import Samples, read_samples
 from bench.run import run_workload
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter

@@ -1,8 +1,10 @@
 """Audits of servers that cheat, of one that does not, and of the real engine."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -24,7 +26,7 @@ from bench.errors import BenchError
 from bench.load.endpoint import read_api_key
 from bench.load.tokenizer import find_tokenizer, load_tokenizer
 from bench.quality.server import Server
-from bench.results.samples import Keep
+from bench.results.keep import Keep
 from bench.run import RunOptions, Watching, run_workload
 from bench.workload import Workload
 from stack.evidence import EvidenceStore
@@ -173,3 +175,18 @@ def test_the_real_engines_streams_are_what_they_claim(served: Session, tmp_path:
     found = run_audit(TESTS["TEST06"], chosen, server, out=tmp_path, tokenizer=load_tokenizer(place), reporter=Reporter(StringIO()))
     assert found.figures["answered"] == 40
     assert found.verdict == "pass", (found.reason, found.examples)
+
+
+def test_an_interrupted_audit_tells_nothing_and_ends_with_130(start_mock: StartMock, tmp_path: Path) -> None:
+    mock = start_mock(*HONEST)
+    (tmp_path / "load.yaml").write_text(yaml.safe_dump({**DOCUMENT, "stop": {"requests": 100_000}}))
+    line = [sys.executable, "-m", "stack.cli.main", "bench", "audit", "TEST01", "load.yaml", "--url", mock.url, "--json"]
+    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        deadline = time.monotonic() + 60
+        while not (mock.log.exists() and mock.log.read_text().count("\n") >= 20):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.send_signal(signal.SIGINT)
+        output, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert json.loads(output)["verdict"] == "cannot tell"

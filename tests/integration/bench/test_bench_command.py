@@ -12,7 +12,8 @@ import pytest
 from conftest import Mock, StartMock  # type: ignore[import-not-found]
 
 from bench.evidence import recompute
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import read_samples
 from stack.evidence import EvidenceStore
 from stack.runtime.net import free_port
 

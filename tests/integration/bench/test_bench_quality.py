@@ -20,7 +20,8 @@ from bench.errors import BenchError
 from bench.evidence import draft, recompute
 from bench.load.endpoint import read_api_key
 from bench.quality.ask import ask_quality, check_quality
-from bench.quality.store import QUALITY, read_quality
+from bench.quality.store import read_quality
+from bench.results.files import QUALITY
 from bench.results.reconcile import reconcile
 from bench.run import run_workload
 from bench.workload.models import Stop, Warmup

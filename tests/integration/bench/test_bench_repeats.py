@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import RunLoad, StartMock  # type: ignore[import-not-found]
 
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import read_samples
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,11 @@ import pytest
 
 from bench import Summary, Workload
 from bench.load.endpoint import read_api_key
+from bench.results.files import SYSTEM
 from bench.run import RunOptions, Watching, run_workload
 from bench.system.cache_guard import reset_prefix_cache
 from bench.system.readings import labels_text
-from bench.system.table import SYSTEM, read_table
+from bench.system.table import read_table
 from bench.workload.models import CacheGuard
 from stack.runtime.progress import Reporter
 from stack.serving.session import Session

@@ -23,13 +23,15 @@ from conftest import Mock, StartMock
 from bench import BenchError, Summary, Workload
 from bench.load.drive import StopWhen
 from bench.load.progress import NOTHING_YET, Progress
+from bench.publish import recover_run
+from bench.results.files import REQUESTS, SYSTEM, TOKENS
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, read_samples
-from bench.run import RunOptions, Watching, recover_run, run_workload
+from bench.results.samples import read_samples
+from bench.run import RunOptions, Watching, run_workload
 from bench.system.cache_guard import reset_prefix_cache
 from bench.system.models import SystemView
 from bench.system.readings import has_sample
-from bench.system.table import SYSTEM, read_table
+from bench.system.table import read_table
 from bench.system.watch import SAMPLES, SystemWatch, recover_watch
 from bench.workload.models import CacheGuard
 from stack.runtime.errors import StackproofError

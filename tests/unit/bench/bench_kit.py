@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.results.samples import REQUEST_SCHEMA, REQUESTS, RUN_KEY, TOKEN_SCHEMA, TOKENS, Samples, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import REQUEST_SCHEMA, RUN_KEY, TOKEN_SCHEMA, Samples, read_samples
 from bench.results.summary import ClientHealth, RunInfo, ToolInfo
 from bench.workload import Workload
 

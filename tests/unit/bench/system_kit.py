@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from bench.results.files import SYSTEM
 from bench.system.readings import Line, Reading, Source, Writer, labels_text
-from bench.system.table import SYSTEM, SystemTable, read_table, write_table
+from bench.system.table import SystemTable, read_table, write_table
 
 S = 1_000_000_000
 ENGINE = {"engine": "0", "model_name": "mock"}

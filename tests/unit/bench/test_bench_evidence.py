@@ -7,8 +7,8 @@ from bench_kit import request, workload, write
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.evidence import draft, figures, recompute
+from bench.results.files import REQUESTS
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS
 from stack.evidence import EvidenceError, EvidenceStore, SigningKey, StoredRecord
 
 

@@ -158,7 +158,8 @@ def test_files_that_are_not_the_samples_of_one_run_are_refused(tmp_path: Path) -
     write(tmp_path, [request(0), request(1)])
     (tmp_path / "other").mkdir()
     write(tmp_path / "other", [request(5)])
-    from bench.results.samples import REQUESTS, TOKENS, read_samples
+    from bench.results.files import REQUESTS, TOKENS
+    from bench.results.samples import read_samples
 
     with pytest.raises(BenchError, match="do not belong together"):
         read_samples(tmp_path / REQUESTS, tmp_path / "other" / TOKENS)

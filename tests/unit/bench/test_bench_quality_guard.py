@@ -15,10 +15,11 @@ from bench.evidence import figures
 from bench.quality import quality_notes, quality_reasons, quality_view
 from bench.quality.models import Answered, Expected, QualityAnswers, TaskInfo
 from bench.quality.scoring import continuation_logprob, is_right, likeliest, matches_exactly
-from bench.quality.store import QUALITY, read_quality, write_quality
+from bench.quality.store import read_quality, write_quality
 from bench.quality.task import read_task
+from bench.results.files import QUALITY, REQUESTS, TOKENS
 from bench.results.metrics import summarize
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.samples import read_samples
 from bench.workload import Workload, load_workload, ready_workloads
 from bench.workload.prompts import Quality
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from bench_kit import MS, request, tokens_of, workload, write
 
+from bench.results.files import REQUESTS, SUMMARY, TOKENS, WORKLOAD
 from bench.results.metrics import summarize
-from bench.results.reconcile import PREFIX, SUMMARY, WORKLOAD, Finding, reconcile, with_findings
-from bench.results.samples import REQUESTS, TOKENS
+from bench.results.reconcile import PREFIX, Finding, reconcile, with_findings
 from bench.results.summary import Summary
 
 Row = dict[str, Any]

@@ -26,12 +26,13 @@ from bench.report.series import bins, course, in_flight, spread, thin, tokens_pe
 from bench.report.svg import GRID_X, GRID_Y, Axis, Bar, Plot, bars, ecdf_points, nice_ticks, tick_text
 from bench.report.words import quality
 from bench.report.write import find_runs, report_folder
+from bench.results.files import REQUESTS, SYSTEM
 from bench.results.metrics import summarize
 from bench.results.reconcile import Finding
-from bench.results.samples import REQUESTS, Samples
+from bench.results.samples import Samples
 from bench.results.summary import Summary
 from bench.system.readings import SOURCES
-from bench.system.table import SYSTEM, SYSTEM_SCHEMA, WATCH_KEY, SourceState, WatchInfo
+from bench.system.table import SYSTEM_SCHEMA, WATCH_KEY, SourceState, WatchInfo
 
 NOTHING = {"first_content_ns": None, "first_visible_ns": None, "last_content_ns": None, "n_first": None, "chunks": 0, "completion_tokens": None}
 

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from system_kit import S, counters, watch
 
 from bench.errors import BenchError
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.files import REQUESTS, SYSTEM, TOKENS
+from bench.results.samples import read_samples
 from bench.system.readings import Line, has_sample, read_lines
-from bench.system.table import SYSTEM, read_table, rebase_table, write_table
+from bench.system.table import read_table, rebase_table, write_table
 
 
 def test_readings_come_back_as_rows_in_the_order_of_time(tmp_path: Path) -> None:
