@@ -233,6 +233,14 @@ def test_an_end_token_in_the_usage_of_a_stopped_answer_is_no_miscount() -> None:
     assert streams(many(finish_reason="stop", completion_tokens=5, max_tokens=9, text_tokens=3)).verdict == "fail"
 
 
+def test_a_model_that_spells_a_text_with_more_tokens_is_no_miscount_where_events_bear_it_out() -> None:
+    spelled = [answer(index, text_tokens=2 if index < 5 else 3) for index in range(40)]
+    assert streams(spelled).verdict == "pass"
+    lumped = [each.model_copy(update={"pieces": (each.text,)}) for each in spelled]
+    assert streams(lumped).verdict == "cannot tell"
+    assert streams([answer(index, text_tokens=2 if index < 10 else 3) for index in range(40)]).verdict == "fail"
+
+
 def test_events_of_several_tokens_cannot_be_counted_without_a_tokenizer() -> None:
     ruling = streams(many(pieces=(" one two", " three")))
     assert ruling.verdict == "cannot tell"
