@@ -28,7 +28,8 @@ import uvloop
 
 from bench import Workload
 from bench.load.schedule import plan_arrivals
-from bench.results.samples import REQUESTS, TOKENS, read_samples
+from bench.results.files import REQUESTS, TOKENS
+from bench.results.samples import read_samples
 from bench.run import run_workload
 from bench.statistics.percentiles import mean, percentile
 from stack.runtime.process import Child

@@ -62,7 +62,6 @@ class ClosedLoop:
         self._active -= 1
         if self._active < self._wanted:
             self._next()
-        self._check_rest()
 
     def stop(self) -> None:
         self.exhausted = True
@@ -99,6 +98,7 @@ class ClosedLoop:
         unit = self._share.unit(self._place)
         self._place += 1
         self._issue(Arrival(unit=unit, intended_ns=now, due_ns=now, warmup=warmup))
+        self._check_rest()
 
     def _check_rest(self) -> None:
         if self._measured_left == 0 and self._warmup_left <= 0:
