@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Callable
 from time import monotonic_ns
 
-from bench.load.connection import Connection, Tally
+from bench.load.connection import Connection
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Exchange, Outcome
 
@@ -28,7 +28,6 @@ class Client:
         self._idle: list[Connection] = []
         self._busy: dict[Exchange, Connection | None] = {}
         self._connecting: set[asyncio.Task[None]] = set()
-        self.tally = Tally()
 
     @property
     def in_flight(self) -> int:
@@ -106,7 +105,7 @@ class Client:
         endpoint = self._endpoint
         server_name = endpoint.host if endpoint.tls else None
         _, connection = await self._loop.create_connection(
-            lambda: Connection(self._ended, self.tally), endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=server_name
+            lambda: Connection(self._ended), endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=server_name
         )
         return connection
 

@@ -21,9 +21,9 @@ class Connection(asyncio.Protocol):
     one is worth the time. It then gets all the bytes kept back, so what looks like an end and is none does no harm.
     """
 
-    __slots__ = ("_chunked", "_complete", "_keep_alive", "_on_end", "_parsed", "_parser", "_transport", "exchange", "pooled", "status", "tally")
+    __slots__ = ("_chunked", "_complete", "_keep_alive", "_on_end", "_parsed", "_parser", "_transport", "exchange", "pooled", "status")
 
-    def __init__(self, on_end: Callable[["Connection", Exchange, Outcome, str], None], tally: "Tally") -> None:
+    def __init__(self, on_end: Callable[["Connection", Exchange, Outcome, str], None]) -> None:
         self._on_end = on_end
         self._transport: asyncio.Transport | None = None
         self._parser: Any = httptools.HttpResponseParser(self)
@@ -31,7 +31,6 @@ class Connection(asyncio.Protocol):
         self._keep_alive = False
         self._chunked = False
         self._parsed = 0
-        self.tally = tally
         self.exchange: Exchange | None = None
         self.pooled = False
         self.status = 0
@@ -71,7 +70,6 @@ class Connection(asyncio.Protocol):
             return
         exchange.stamps.append(now)
         exchange.reads.append(data)
-        self.tally.reads += 1
         if self._chunked and len(data) >= SHORTEST_END and data[-4:] != END_OF_BODY:
             return
         self._parse(exchange)
@@ -120,12 +118,3 @@ class Connection(asyncio.Protocol):
         if outcome is not Outcome.COMPLETE or not self._keep_alive:
             self.drop()
         self._on_end(self, exchange, outcome, detail)
-
-
-class Tally:
-    """Reads from all connections of a client."""
-
-    __slots__ = ("reads",)
-
-    def __init__(self) -> None:
-        self.reads = 0

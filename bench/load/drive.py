@@ -50,7 +50,6 @@ class LoadReport:
             loop_lag_ms_p99=worst("loop_lag_ms_p99"),
             start_s=worst("start_s") or 0.0,
             peak_rss_mb=worst("peak_rss_mb") or 0.0,
-            read_pause_ms=worst("read_pause_ms") or 0.0,
         )
 
 

@@ -13,7 +13,6 @@ from bench.load.client import Client, describe_connect_error
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Arrival, Exchange, Outcome
 from bench.load.lag import LagMonitor
-from bench.load.pace import PAUSE_S, ReadPacer
 from bench.load.progress import Progress
 from bench.load.requests import Conversations, Job, Received, SingleRequests
 from bench.load.schedule import plan_arrivals
@@ -60,9 +59,7 @@ class LoadRun:
         self._connections = 1
         self._strategy = self._choose_strategy(job)
         self._thinking = Thinking()
-        self._pacer = ReadPacer()
-        self._monitor = LagMonitor(self._on_tick)
-        self._reads_before = 0
+        self._monitor = LagMonitor()
         self._sent = self._over_count = self._failed = self._bytes = 0
         self._first_byte_ms = array("d")
         self._tell_latencies = job.tell_latencies
@@ -111,7 +108,6 @@ class LoadRun:
             return Report(started_ns=self._began_ns, state=self._state, reason=self._reason, health=health)
         finally:
             self._monitor.stop()
-            self._pacer.stop()
             self._thinking.stop()
             self._strategy.stop()
             await self._client.close()
@@ -171,13 +167,7 @@ class LoadRun:
             loop_lag_ms_p99=percentile(lags_ms, 0.99) if lags_ms else None,
             start_s=start_s,
             peak_rss_mb=peak_rss_mb(),
-            read_pause_ms=PAUSE_S * 1e3 if self._pacer.ever_rested else 0.0,
         )
-
-    def _on_tick(self) -> None:
-        reads = self._client.tally.reads
-        self._pacer.tell(reads - self._reads_before)
-        self._reads_before = reads
 
     def _issue(self, arrival: Arrival) -> None:
         self._sent += 1
@@ -207,9 +197,8 @@ class LoadRun:
                     self._issue_turn(turn)
         if exchange.stamps:
             self._first_byte_ms.append((exchange.stamps[0] - exchange.intended_ns) / 1e6)
-        self._bytes += sum(map(len, exchange.reads))
         try:
-            self._spool.append(exchange)
+            self._bytes += self._spool.append(exchange)
         except OSError as error:
             self.stop("disk_full", f"{self._spool.path}: {error.strerror}")
         if self._tell_latencies and complete and not exchange.warmup and (latencies := _latencies(exchange, open_loop=self._workload.open_loop)):

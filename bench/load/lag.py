@@ -2,7 +2,6 @@
 
 import time
 from array import array
-from collections.abc import Callable
 
 from bench.load.timer import Timer
 
@@ -10,13 +9,12 @@ LAG_EVERY_NS = 10_000_000
 
 
 class LagMonitor:
-    """Asks every 10 ms to be called at a set time and notes how late the call came; `on_tick` is called each time."""
+    """Asks every 10 ms to be called at a set time and notes how late the call came."""
 
-    def __init__(self, on_tick: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self.lags_ns = array("q")
         self._timer = Timer(self._due)
         self._expected_ns = 0
-        self._on_tick = on_tick
 
     def start(self) -> None:
         self._expected_ns = time.monotonic_ns() + LAG_EVERY_NS
@@ -33,4 +31,3 @@ class LagMonitor:
         self.lags_ns.extend(now - self._expected_ns - tick * LAG_EVERY_NS for tick in range(1, missed + 1))
         self._expected_ns += (missed + 1) * LAG_EVERY_NS
         self._timer.arm(self._expected_ns)
-        self._on_tick()

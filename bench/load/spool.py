@@ -52,7 +52,8 @@ class Spool:
         self.path = path
         self._out: BinaryIO = path.open("wb", buffering=BUFFER)
 
-    def append(self, exchange: Exchange) -> None:
+    def append(self, exchange: Exchange) -> int:
+        """Returns how many bytes the server had sent."""
         detail = exchange.detail.encode(errors="replace")
         lengths = array("I", map(len, exchange.reads))
         head = HEADER.pack(
@@ -71,6 +72,7 @@ class Spool:
             len(detail),
         )
         self._out.write(b"".join((head, exchange.stamps.tobytes(), lengths.tobytes(), detail, *exchange.reads)))
+        return sum(lengths)
 
     def flush(self) -> None:
         """Hand everything to the kernel: what is written before this survives the process, however it ends."""

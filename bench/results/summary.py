@@ -41,7 +41,6 @@ class ClientHealth(Frozen):
     loop_lag_ms_p99: float | None
     start_s: float = Field(description="From the call of the run to its first request, connections included")
     peak_rss_mb: float = Field(description="Largest resident memory of the process, MiB")
-    read_pause_ms: float = Field(default=0.0, description="Under many reads a second they are taken in batches: a stamp may be so late. 0: never")
 
 
 class WorkerInfo(Frozen):
