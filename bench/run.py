@@ -11,12 +11,12 @@ from bench import unfinished
 from bench.calibration.lookup import note_for
 from bench.calibration.models import Calibration
 from bench.errors import BenchError
-from bench.load.bodies import request_bodies
 from bench.load.drive import StopWhen, Watcher
 from bench.load.launch import Crew, Target, launch
 from bench.load.progress import Progress
 from bench.load.requests import Job
-from bench.load.sessions import session_bodies
+from bench.prompts.bodies import request_bodies
+from bench.prompts.sessions import session_bodies
 from bench.results.files import QUALITY, SUMMARY, SYSTEM
 from bench.results.keep import Keep
 from bench.results.summary import RunInfo, Summary, ToolInfo

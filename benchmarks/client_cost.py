@@ -27,7 +27,7 @@ import aiohttp
 import uvloop
 
 from bench import Workload
-from bench.load.schedule import plan_arrivals
+from bench.arrivals.schedule import plan_arrivals
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.samples import read_samples
 from bench.run import run_workload

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bench.load.bodies import request_bodies
+from bench.prompts.bodies import request_bodies
 from bench.workload.models import Workload
 
 

@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.arrivals.schedule import plan_arrivals
 from bench.errors import BenchError
-from bench.load.bodies import request_bodies
 from bench.load.client import Client, describe_connect_error
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Arrival, Exchange, Outcome
 from bench.load.lag import LagMonitor
 from bench.load.progress import Progress
 from bench.load.requests import Conversations, Job, Received, SingleRequests
-from bench.load.schedule import plan_arrivals
-from bench.load.sessions import session_bodies
 from bench.load.spool import Spool
 from bench.load.strategy import ClosedLoop, OpenLoop, Strategy, Thinking
+from bench.prompts.bodies import request_bodies
+from bench.prompts.sessions import session_bodies
 from bench.results.decode import OK, decode
 from bench.results.summary import ClientHealth, State
 from bench.statistics.percentiles import mean, percentile

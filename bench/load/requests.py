@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 
-from bench.load.bodies import Bodies
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Arrival, Exchange
-from bench.load.sessions import SessionBodies
 from bench.load.share import Share
+from bench.prompts.bodies import Bodies
+from bench.prompts.sessions import SessionBodies
 from bench.results.decode import decode
 from bench.workload import Workload
 from bench.workload.prompts import Sessions

@@ -64,7 +64,7 @@ def audit(
 
 def _tokenizer(given: Path | None, subject: "Subject") -> "Tokenizer | None":
     """What was named, else the workload's own or the catalog model's on this machine, else none."""
-    from bench.load.tokenizer import find_tokenizer, load_tokenizer
+    from bench.prompts.tokenizer import find_tokenizer, load_tokenizer
 
     path = find_tokenizer(given or getattr(subject.workload.prompts, "tokenizer", None), model=subject.workload.model)
     return None if path is None else load_tokenizer(path)

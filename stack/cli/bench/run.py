@@ -142,7 +142,7 @@ def _load(workload: str, model: str | None, tokenizer: Path | None) -> "Workload
 
 def _token_counter(workload: "Workload", tokenizer: Path | None) -> Callable[[str], int] | None:
     """Counts with the tokenizer that is given, or that of a model of the catalog on this machine."""
-    from bench.load.tokenizer import count_tokens, find_tokenizer, load_tokenizer
+    from bench.prompts.tokenizer import count_tokens, find_tokenizer, load_tokenizer
 
     found = find_tokenizer(tokenizer or getattr(workload.prompts, "tokenizer", None), model=workload.model)
     return None if found is None else partial(count_tokens, load_tokenizer(found))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import RunLoad, StartMock  # type: ignore[import-not-found]
 
-from bench.load.schedule import plan_arrivals
+from bench.arrivals.schedule import plan_arrivals
 from bench.workload.arrivals import Closed
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from bench.audits.run import run_audit
 from bench.audits.subject import Chosen, choose
 from bench.errors import BenchError
 from bench.load.endpoint import read_api_key
-from bench.load.tokenizer import find_tokenizer, load_tokenizer
+from bench.prompts.tokenizer import find_tokenizer, load_tokenizer
 from bench.quality.server import Server
 from bench.results.keep import Keep
 from bench.run import RunOptions, Watching, run_workload

@@ -7,10 +7,10 @@ import httpx
 import pytest
 
 from bench import Workload
-from bench.load.bodies import request_bodies
 from bench.load.endpoint import read_api_key
-from bench.load.sessions import session_bodies
-from bench.load.tokenizer import count_tokens, need_tokenizer
+from bench.prompts.bodies import request_bodies
+from bench.prompts.sessions import session_bodies
+from bench.prompts.tokenizer import count_tokens, need_tokenizer
 from stack.runtime.progress import Reporter
 from stack.serving.models import CI_MODEL, find_model
 from stack.serving.session import Session

@@ -7,7 +7,7 @@ from typing import Any
 import bench_kit
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from bench.load.word_list import ENGLISH
+from bench.prompts.word_list import ENGLISH
 from bench.workload import Workload
 
 KINDS = ("byte_level", "sentence_piece", "unigram", "word_piece")

@@ -14,8 +14,8 @@ from prompt_kit import content, load
 from pydantic import TypeAdapter
 
 from bench.errors import BenchError
-from bench.load.bodies import Bodies, request_bodies
-from bench.load.draw import draws, longest, mean_length
+from bench.prompts.bodies import Bodies, request_bodies
+from bench.prompts.draw import draws, longest, mean_length
 from bench.workload.lengths import Length, LogNormal
 
 TEXTS = {"kind": "texts", "texts": ["a", "b", "c"], "max_tokens": 4}

@@ -13,9 +13,9 @@ from prompt_kit import KINDS, content, load, save, tokenizer
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
 from bench.errors import BenchError
-from bench.load.bodies import Bodies, request_bodies
-from bench.load.tokenizer import count_tokens, find_tokenizer, load_tokenizer
-from bench.load.vocabulary import Texts, Vocabulary, keep_whole
+from bench.prompts.bodies import Bodies, request_bodies
+from bench.prompts.tokenizer import count_tokens, find_tokenizer, load_tokenizer
+from bench.prompts.vocabulary import Texts, Vocabulary, keep_whole
 
 
 @pytest.fixture(scope="module", params=KINDS)

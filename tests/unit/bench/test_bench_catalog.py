@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from bench import load_workload, ready_workloads
-from bench.load.schedule import plan_arrivals
+from bench.arrivals.schedule import plan_arrivals
 from bench.workload.arrivals import Closed
 from bench.workload.files import CATALOG
 from bench.workload.models import Workload

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from prompt_kit import content, load
 
 from bench.errors import BenchError
-from bench.load import dataset_files
-from bench.load.bodies import Bodies, request_bodies
-from bench.load.dataset_files import read_jsonl, read_sharegpt
+from bench.prompts import dataset_files
+from bench.prompts.bodies import Bodies, request_bodies
+from bench.prompts.dataset_files import read_jsonl, read_sharegpt
 
 
 def jsonl(folder: Path, *lines: Any) -> Path:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from prompt_kit import content, load, save
 
-from bench.load.bodies import Bodies, request_bodies
-from bench.load.replay import BLOCK, repeated_share
-from bench.load.tokenizer import count_tokens, load_tokenizer
-from bench.load.traces import TraceRow
+from bench.arrivals.traces import TraceRow
+from bench.prompts.bodies import Bodies, request_bodies
+from bench.prompts.replay import BLOCK, repeated_share
+from bench.prompts.tokenizer import count_tokens, load_tokenizer
 
 MOONCAKE = [
     {"timestamp": 0, "input_length": 1200, "output_length": 7, "hash_ids": [0, 1, 2]},
@@ -89,7 +89,7 @@ def test_the_prompts_of_a_trace_never_change(tmp_path: Path) -> None:
     """These bytes may not move; the vocabulary is that of the words, whatever the training."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    from bench.load.word_list import ENGLISH
+    from bench.prompts.word_list import ENGLISH
 
     made = Tokenizer(models.WordLevel({"<unk>": 0, **{word: place for place, word in enumerate(ENGLISH, 1)}}, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()

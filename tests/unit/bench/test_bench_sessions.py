@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from prompt_kit import load, save
 
 from bench.errors import BenchError
-from bench.load.sessions import SessionBodies, session_bodies
-from bench.load.tokenizer import count_tokens, load_tokenizer
+from bench.prompts.sessions import SessionBodies, session_bodies
+from bench.prompts.tokenizer import count_tokens, load_tokenizer
 
 PLAN: dict[str, Any] = {
     "kind": "sessions",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.arrivals.traces import FORMATS, NS, TraceRow, read_trace, scan_trace
 from bench.errors import BenchError
-from bench.load.traces import FORMATS, NS, TraceRow, read_trace, scan_trace
 from bench.workload.arrivals import Trace
 from bench.workload.files import CATALOG, load_workload, ready_workloads
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
-from bench.load.tokenizer import FIELD
+from bench.prompts.tokenizer import FIELD
 from bench.seeds import stream
 
 if TYPE_CHECKING:

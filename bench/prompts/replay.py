@@ -5,11 +5,11 @@ Mooncake's `hash_ids` name the prompt's blocks of 512 tokens, the last one possi
 
 from collections.abc import Sequence
 
+from bench.arrivals.traces import TraceRow, read_trace
 from bench.errors import BenchError
-from bench.load.chat import Frame
-from bench.load.synthetic import CHECKED, check_length, seeded_texts
-from bench.load.tokenizer import need_tokenizer
-from bench.load.traces import TraceRow, read_trace
+from bench.prompts.chat import Frame
+from bench.prompts.synthetic import CHECKED, check_length, seeded_texts
+from bench.prompts.tokenizer import need_tokenizer
 from bench.workload.arrivals import Trace
 from bench.workload.models import Workload
 from bench.workload.prompts import TracePrompts

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import BenchError
-from bench.load.chat import START, Frame, salt
-from bench.load.dataset_files import Prompt, read_jsonl, read_sharegpt
-from bench.load.draw import draws
+from bench.prompts.chat import START, Frame, salt
+from bench.prompts.dataset_files import Prompt, read_jsonl, read_sharegpt
+from bench.prompts.draw import draws
 from bench.seeds import derive, stream
 from bench.workload.models import Workload
 from bench.workload.prompts import JsonLines, ShareGpt

@@ -8,11 +8,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from bench.errors import BenchError
-from bench.load.chat import Frame, conversation, json_inside, message
-from bench.load.draw import draws, longest, share
-from bench.load.tokenizer import find_tokenizer, load_tokenizer
-from bench.load.vocabulary import Texts, Vocabulary
-from bench.load.word_list import ENGLISH
+from bench.prompts.chat import Frame, conversation, json_inside, message
+from bench.prompts.draw import draws, longest, share
+from bench.prompts.tokenizer import find_tokenizer, load_tokenizer
+from bench.prompts.vocabulary import Texts, Vocabulary
+from bench.prompts.word_list import ENGLISH
 from bench.seeds import derive
 from bench.workload.models import Workload
 from bench.workload.prompts import Sessions

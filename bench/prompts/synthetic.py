@@ -4,10 +4,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from bench.errors import BenchError
-from bench.load.chat import Frame
-from bench.load.draw import draws, mean_length, share
-from bench.load.tokenizer import count_tokens, need_tokenizer
-from bench.load.vocabulary import Texts, Vocabulary
+from bench.prompts.chat import Frame
+from bench.prompts.draw import draws, mean_length, share
+from bench.prompts.tokenizer import count_tokens, need_tokenizer
+from bench.prompts.vocabulary import Texts, Vocabulary
 from bench.seeds import derive
 from bench.workload.models import Workload
 from bench.workload.prompts import SharedPrefix, Synthetic

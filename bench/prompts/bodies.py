@@ -9,11 +9,11 @@ is answered from its cache; so is, on purpose, everything under `salt: false`.
 from collections.abc import Callable
 
 from bench.errors import BenchError
-from bench.load.chat import OPENING, Bodies, Frame, json_inside, salt
-from bench.load.datasets import DatasetBodies
-from bench.load.draw import draws
-from bench.load.replay import TraceBodies
-from bench.load.synthetic import SyntheticBodies
+from bench.prompts.chat import OPENING, Bodies, Frame, json_inside, salt
+from bench.prompts.datasets import DatasetBodies
+from bench.prompts.draw import draws
+from bench.prompts.replay import TraceBodies
+from bench.prompts.synthetic import SyntheticBodies
 from bench.seeds import derive
 from bench.workload.lengths import Length
 from bench.workload.models import Workload

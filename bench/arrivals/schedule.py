@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 
+from bench.arrivals.rates import exact, rate_profile
+from bench.arrivals.traces import read_trace
 from bench.errors import BenchError
-from bench.load.rates import exact, rate_profile
-from bench.load.traces import read_trace
 from bench.seeds import stream
 from bench.workload.arrivals import Constant, Gamma, Open, Poisson, Trace
 from bench.workload.models import Stop, Warmup
