@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from bench.arrivals import schedule as module
 from bench.arrivals.rates import rate_profile
 from bench.arrivals.schedule import MOST_ARRIVALS, NS, Schedule, plan_arrivals
 from bench.errors import BenchError
-from bench.load import schedule as module
 from bench.workload.arrivals import Open
 from bench.workload.models import Stop, Warmup
 
