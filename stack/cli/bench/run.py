@@ -194,6 +194,8 @@ def _cells(metric: "Metric") -> tuple[str, ...]:
 
 
 def _lines(summary: "Summary") -> list[str]:
+    from bench.system.words import lines as system_lines
+
     requests, rates, client, goodput = summary.requests, summary.rates, summary.client, summary.goodput
     failures = "".join(f", {count} {name}" for name, count in requests.by_class.items())
     lines = [
@@ -211,6 +213,7 @@ def _lines(summary: "Summary") -> list[str]:
     lines += [
         f"client: {_number(client.cpu_us_per_token)} us CPU a token, {client.cpu_share:.0%} of a core, "
         f"loop lag p99 {_number(client.loop_lag_ms_p99)} ms, {client.peak_rss_mb:.0f} MB; seed {summary.seed}",
+        *(system_lines(summary.system) if summary.system is not None else ()),
         *(f"note: {note}" for note in summary.notes),
         "VALID" if summary.valid else "INVALID: " + "; ".join(summary.invalid_reasons),
     ]
