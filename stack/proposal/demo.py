@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import load_workload
 from bench.evidence import draft as bench_evidence
-from bench.run import run_workload
+from bench.run import RunOptions, Watching, run_workload
 from bench.workload.models import Stop
 from stack.apps import evaluate_app
 from stack.apps.evidence import draft as app_evidence
@@ -123,7 +123,9 @@ def _benchmark(name: str, session: Session, key: str | None, run: _Run) -> None:
     if run.quick:
         workload = workload.model_copy(update={"name": f"{name}-quick", "stop": QUICK_STOP})
     folder = run.folder / "bench" / name
-    summary = run_workload(workload, url=session.gateway_url, api_key=key, out=folder, reporter=run.reporter)
+    # The gateway does not let the engine's metrics through.
+    options = RunOptions(watching=Watching(metrics_url=f"{session.engine_url}/metrics"))
+    summary = run_workload(workload, url=session.gateway_url, api_key=key, out=folder, reporter=run.reporter, options=options)
     if summary.state == "interrupted":
         # The client turns Ctrl-C into a run that ends early; for us it ends the whole job.
         raise KeyboardInterrupt
