@@ -13,9 +13,9 @@ from bench.errors import BenchError
 from bench.load.drive import LoadReport
 from bench.load.launch import SPOOL
 from bench.load.spool import SpoolFile, read_spool
-from bench.report.write import write_report
 from bench.results.files import REQUESTS, SUMMARY, TOKENS, WORKLOAD
 from bench.results.keep import Keep
+from bench.results.memory import give_back_what_is_freed
 from bench.results.metrics import summarize
 from bench.results.reconcile import reconcile, with_findings
 from bench.results.samples import Samples, read_samples, write_samples
@@ -30,6 +30,7 @@ UNKNOWN = ClientHealth(cpu_s=0.0, cpu_share=0.0, loop_lag_ms_mean=None, loop_lag
 
 def publish(out: Path, run: RunInfo, report: LoadReport, *, keep: Keep, page: bool, reporter: Reporter) -> Summary:
     """Read the spools of `report` and write everything else. BenchError when they cannot be read: they stay for `recover_run`."""
+    give_back_what_is_freed()
     try:
         with reporter.step("Reading the answers") as step:
             write_samples(out, report.spools, run, step, keep)
@@ -73,10 +74,13 @@ def _summarize(out: Path, *, page: bool) -> Summary:
     workload = samples.run.workload
     write_atomic(out / WORKLOAD, yaml.safe_dump(workload.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True))
     write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
+    del samples  # `reconcile` reads them anew, and may need the room
     if findings := reconcile(out):
         summary = with_findings(summary, findings)
         write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
     if page:
+        from bench.report.write import write_report
+
         write_report(out)
     return summary
 

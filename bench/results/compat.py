@@ -7,7 +7,7 @@ socket, and N is the server's usage.
 
 import numpy as np
 
-from bench.results.columns import Columns, Floats, Ints, View, gaps_ms, known
+from bench.results.columns import Columns, Floats, Rows, View, gaps_ms, known
 from bench.results.distributions import plain, weighted
 from bench.results.summary import AiperfColumns, Compat, Distribution, GuidellmColumns, VllmColumns
 
@@ -62,14 +62,14 @@ def aiperf(view: View, gaps: Distribution) -> AiperfColumns:
     )
 
 
-def _choices(columns: Columns, row: Ints, t: Floats) -> tuple[Ints, Floats]:
+def _choices(columns: Columns, row: Rows, t: Floats) -> tuple[Rows, Floats]:
     """All events that had a choice, those of one request together and in the order of time."""
     rows, stamps = np.concatenate([row, columns.empty_row]), np.concatenate([t, columns.empty_t])
     order = np.lexsort((stamps, rows))
     return rows[order], stamps[order]
 
 
-def _ends(count: int, row: Ints, t: Floats) -> tuple[Floats, Floats]:
+def _ends(count: int, row: Rows, t: Floats) -> tuple[Floats, Floats]:
     """First and last stamp of each row, NaN where it has none."""
     first, last = np.full(count, np.nan), np.full(count, np.nan)
     last[row] = t

@@ -15,16 +15,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.results.columns import CANCELLED
 from bench.results.decode import OK
-from bench.results.files import REQUESTS, SUMMARY, TOKENS, WORKLOAD
+from bench.results.files import QUALITY, REQUESTS, SUMMARY, SYSTEM, TOKENS, WORKLOAD
 from bench.results.metrics import summarize
-from bench.results.samples import REQUEST_SCHEMA, TOKEN_SCHEMA, Samples, read_samples
+from bench.results.samples import Samples, join_samples, read_requests, read_tokens
 from bench.results.summary import Summary, Window
 from bench.workload import Workload
 from stack.runtime.errors import describe_validation
@@ -58,19 +57,16 @@ class Finding:
 
 def reconcile(out: Path) -> list[Finding]:
     """Everything in which the files of the run in `out` disagree; empty when they agree. Never raises on what a file holds."""
-    tables = []
-    for name, schema in ((REQUESTS, REQUEST_SCHEMA), (TOKENS, TOKEN_SCHEMA)):
-        try:
-            table = pq.read_table(out / name)
-        except (OSError, pa.ArrowException) as error:
-            return [Finding(name, "a Parquet file", _one_line(error))]
-        if not table.schema.equals(schema):
-            return [Finding(name, f"the columns {', '.join(schema.names)}", ", ".join(table.schema.names))]
-        tables.append(table)
-    requests, tokens = tables
+    name = REQUESTS
+    try:
+        requests = read_requests(out / name)
+        name = TOKENS
+        tokens = read_tokens(out / name)
+    except BenchError as error:
+        return [Finding(name, "the samples of a run", _one_line(error))]
     found = [*_keys(requests, tokens), *_stamps(requests), *_chunks(requests, tokens)]
     try:
-        samples = read_samples(out / REQUESTS, out / TOKENS)
+        samples = join_samples(requests, tokens, system=out / SYSTEM, quality=out / QUALITY)
     except BenchError as error:
         return found or [Finding(REQUESTS, "the samples of a run", _one_line(error))]
     return [*found, *_workload(out / WORKLOAD, samples.run.workload), *_summary(out / SUMMARY, samples)]
@@ -90,10 +86,10 @@ def _keys(requests: pa.Table, tokens: pa.Table) -> Iterator[Finding]:
     numbers, counts = np.unique(known, return_counts=True)
     if (counts > 1).any():
         yield Finding(f"{REQUESTS}: request {numbers[counts > 1][0]}", "one row", f"{counts[counts > 1][0]} rows")
-    strangers = np.setdiff1d(named, known)
+    begins = named[np.flatnonzero(np.diff(named, prepend=-1))]
+    strangers = np.setdiff1d(begins, known)
     if strangers.size:
         yield Finding(f"{TOKENS}: request {strangers[0]}", f"a row in {REQUESTS}", "none")
-    begins = named[np.flatnonzero(np.diff(named, prepend=-1))]
     numbers, counts = np.unique(begins, return_counts=True)
     if (counts > 1).any():
         yield Finding(f"{TOKENS}: rows of request {numbers[counts > 1][0]}", "one after another", f"in {counts[counts > 1][0]} places")

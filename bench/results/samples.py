@@ -105,27 +105,45 @@ def write_samples(out: Path, spools: Sequence[SpoolFile], run: RunInfo, step: St
 def read_samples(requests: Path, tokens: Path, system: Path | None = None, quality: Path | None = None) -> Samples:
     """Read the files back, with those of the system under test and of the quality task where there are any (default: beside `requests`).
 
-    BenchError when they are no samples.
+    Of the tokens only what figures are made of is read: `request` and `t_ns`. BenchError when they are no samples.
     """
+    return join_samples(
+        read_requests(requests), read_tokens(tokens), system=system or requests.with_name(SYSTEM), quality=quality or requests.with_name(QUALITY)
+    )
+
+
+def read_requests(path: Path) -> pa.Table:
+    """One row a request; BenchError when the file cannot be read or has other columns."""
+    return _read(path, REQUEST_SCHEMA, None)
+
+
+def read_tokens(path: Path) -> pa.Table:
+    """`request` and `t_ns` of each content event; BenchError when the file cannot be read or has other columns."""
+    return _read(path, TOKEN_SCHEMA, ["request", "t_ns"])
+
+
+def _read(path: Path, schema: pa.Schema, columns: list[str] | None) -> pa.Table:
     try:
-        request_table, token_table = pq.read_table(requests), pq.read_table(tokens)
+        with pq.ParquetFile(path, pre_buffer=False) as source:
+            found = source.schema_arrow
+            if found.equals(schema):
+                return source.read(columns=columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        raise BenchError(f"{path.name}: not the samples of a run: {error}") from None
+    raise BenchError(f"{path.name}: not the samples of a run: it has the columns {', '.join(found.names)}, not {', '.join(schema.names)}")
+
+
+def join_samples(request_table: pa.Table, token_table: pa.Table, *, system: Path, quality: Path) -> Samples:
+    """A run from its tables; BenchError when they do not belong together."""
+    try:
         run = RunInfo.model_validate(json.loads(request_table.schema.metadata[RUN_KEY]))
     except ValidationError as error:
-        raise BenchError(describe_validation(error, source=requests.name)) from None
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise BenchError(f"{requests.name}, {tokens.name}: not the samples of a run: {error}") from None
-    for table, schema, path in ((request_table, REQUEST_SCHEMA, requests), (token_table, TOKEN_SCHEMA, tokens)):
-        if not table.schema.equals(schema):
-            raise BenchError(f"{path.name}: columns are not those of a run's samples")
+        raise BenchError(describe_validation(error, source=REQUESTS)) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise BenchError(f"{REQUESTS}: not the samples of a run: {error}") from None
     request_table = request_table.sort_by("request")
     _check_keys(request_table["request"].to_numpy(), token_table["request"].to_numpy())
-    return Samples(
-        run=run,
-        requests=request_table,
-        tokens=token_table,
-        system=_system(system or requests.with_name(SYSTEM), run),
-        quality=_quality(quality or requests.with_name(QUALITY), run),
-    )
+    return Samples(run=run, requests=request_table, tokens=token_table, system=_system(system, run), quality=_quality(quality, run))
 
 
 def _system(path: Path, run: RunInfo) -> SystemTable | None:
@@ -146,8 +164,11 @@ def _quality(path: Path, run: RunInfo) -> QualityAnswers | None:
 
 def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) -> None:
     """No request comes twice, and each token belongs to one of them: what the metrics rely on."""
-    if not len(requests) or (np.diff(requests) <= 0).any() or not np.isin(tokens, requests).all():
-        raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
+    if len(requests) and (np.diff(requests) > 0).all():
+        places = np.minimum(np.searchsorted(requests, tokens), len(requests) - 1)
+        if (requests[places] == tokens).all():
+            return
+    raise BenchError(f"{REQUESTS}, {TOKENS}: rows do not belong together")
 
 
 def _groups(spools: Sequence[SpoolFile], run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], "_TokenColumns"]]:

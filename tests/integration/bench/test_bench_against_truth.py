@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import RunLoad, StartMock  # type: ignore[import-not-found]
@@ -19,6 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from bench import BenchError, load_workload
 from bench.load.requests import LOOK_AHEAD
+from bench.results.files import TOKENS
 from bench.results.metrics import summarize
 
 pytestmark = pytest.mark.slow
@@ -128,7 +130,7 @@ def test_reasoning_counts_as_content_and_the_visible_token_is_told_apart(start_m
     assert metrics.ttft_visible_ms.mean is not None
     assert metrics.ttft_visible_ms.mean - metrics.ttft_ms.mean > 32 * 5 * 0.8
     assert result.summary.tokens_per_chunk == 1
-    assert pc.value_counts(result.samples.tokens["kind"].cast("string")).to_pylist() == [
+    assert pc.value_counts(pq.read_table(result.out / TOKENS)["kind"].cast("string")).to_pylist() == [
         {"values": "reasoning", "counts": 8 * 32},
         {"values": "text", "counts": 8 * 32},
     ]
