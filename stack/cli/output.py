@@ -24,7 +24,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, no_wrap=place == 0, overflow="fold")  # the first one names the row: it is to be copied whole
     for row in rows:
         table.add_row(*(Text("unknown" if cell is None else str(cell)) for cell in row))
     Console().print(table)
