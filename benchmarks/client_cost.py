@@ -20,6 +20,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from bench import Workload
 from bench.arrivals.schedule import plan_arrivals
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.samples import read_samples
-from bench.run import run_workload
+from bench.run import RunOptions, Watching, run_workload
 from bench.statistics.percentiles import mean, percentile
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
@@ -70,6 +71,8 @@ class Cost:
 
     cpu_s: float
     told: dict[str, tuple[int, int, int]]
+    gap_p99_ms: float | None
+    delivered: float
     tokens: int
     wall_s: float
     verdict: str
@@ -85,12 +88,13 @@ def main() -> None:
         Case("open 300/s x 16 tok", {"kind": "poisson", "rate": 300}, 3000 // shrink, 16, 20, 5),
         Case("open 1000/s x 16 tok", {"kind": "poisson", "rate": 1000}, 10_000 // shrink, 16, 20, 5),
         Case("open 3000/s x 16 tok", {"kind": "poisson", "rate": 3000}, 30_000 // shrink, 16, 20, 5),
+        Case("open 6000/s x 16 tok", {"kind": "poisson", "rate": 6000}, 30_000 // shrink, 16, 20, 5),
     ]
     describe_machine()
     os.sched_setaffinity(0, {CLIENT_CORE})
     print(
         f"{'load':24} {'client':10} {'us CPU/token':>12} {'ms CPU/req':>11} {'late, ms':>9} {'p99':>7} {'TTFT +, ms':>11} {'p99':>7}"
-        f" {'TPOT p50':>10} {'tok/s':>7}  verdict"
+        f" {'TPOT p50':>10} {'gap p99':>8} {'delivered':>9} {'tok/s':>7}  verdict"
     )
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(cases):
@@ -128,18 +132,21 @@ def measure(case: Case, folder: Path, *, client: Any) -> float:
     error_ms = sorted((first - sent - (emitted[0] - received)) / 1e6 for (sent, first, _), received, emitted in pairs)
     told_span, true_span = sorted(last - first for (_, first, last), _, _ in pairs), sorted(emitted[-1] - emitted[0] for _, _, emitted in pairs)
     tpot_error = percentile(told_span, 0.5) / percentile(true_span, 0.5) - 1
+    true_gap_ms = percentile(sorted((later - one) / 1e6 for _, _, emitted in pairs for one, later in pairwise(emitted)), 0.99)
+    gap_error = "-" if cost.gap_p99_ms is None else f"{cost.gap_p99_ms / true_gap_ms - 1:.1%}"
     per_token = cost.cpu_s * 1e6 / cost.tokens
     print(
         f"{case.name:24} {client.__name__.removeprefix('run_'):10} {per_token:12.2f} {cost.cpu_s * 1e3 / case.requests:11.3f}"
         f" {mean(late_ms):9.2f} {percentile(late_ms, 0.99):7.2f} {mean(error_ms):11.2f} {percentile(error_ms, 0.99):7.2f}"
-        f" {tpot_error:10.2%} {cost.tokens / cost.wall_s:7.0f}  {cost.verdict}",
+        f" {tpot_error:10.2%} {gap_error:>8} {cost.delivered:9.1%} {cost.tokens / cost.wall_s:7.0f}  {cost.verdict}",
         flush=True,
     )
     return per_token
 
 
 def run_ours(case: Case, url: str, folder: Path) -> Cost:
-    summary = run_workload(case.workload, url=url, out=folder, seed=SEED, reporter=Reporter(StringIO()))
+    options = RunOptions(watching=Watching(on=False), report=False)
+    summary = run_workload(case.workload, url=url, out=folder, seed=SEED, reporter=Reporter(StringIO()), options=options)
     samples = read_samples(folder / REQUESTS, folder / TOKENS)
     start = samples.run.started_ns
     told = {
@@ -149,7 +156,16 @@ def run_ours(case: Case, url: str, folder: Path) -> Cost:
     }
     client = summary.client
     verdict = "valid" if summary.valid else "; ".join(summary.invalid_reasons)
-    return Cost(cpu_s=client.cpu_s, told=told, tokens=samples.tokens.num_rows, wall_s=client.cpu_s / client.cpu_share, verdict=verdict)
+    gaps, delivered = summary.metrics.chunk_gap_ms.p99, summary.requests.ok / summary.requests.sent
+    return Cost(
+        cpu_s=client.cpu_s,
+        told=told,
+        gap_p99_ms=gaps,
+        delivered=delivered,
+        tokens=samples.tokens.num_rows,
+        wall_s=client.cpu_s / client.cpu_share,
+        verdict=verdict,
+    )
 
 
 def run_aiohttp(case: Case, url: str, folder: Path) -> Cost:  # noqa: ARG001
@@ -193,7 +209,7 @@ async def _aiohttp(case: Case, url: str) -> Cost:
                     await asyncio.sleep(max(0.0, (began_ns + at_ns - time.monotonic_ns()) / 1e9))
                     group.create_task(one(session, index))
         cpu_s, wall_s = (time.process_time_ns() - cpu_ns) / 1e9, (time.monotonic_ns() - began_ns) / 1e9
-    return Cost(cpu_s=cpu_s, told=told, tokens=tokens, wall_s=wall_s, verdict="-")
+    return Cost(cpu_s=cpu_s, told=told, gap_p99_ms=None, delivered=1.0, tokens=tokens, wall_s=wall_s, verdict="-")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One worker's part of a run: it builds requests ahead of their time, issues them, and hands the finished ones on (edge)."""
 
 import asyncio
+import resource
 import time
 from array import array
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ from bench.workload.prompts import Sessions
 
 REPORT_EVERY_S = 0.25
 CONNECT_TIMEOUT_S = 30.0
+OTHER_FILES = 64
 ALL_REJECTED = 8
 """So many first answers none of which was a 200 end the run: the endpoint takes no request of this kind."""
 
@@ -84,6 +86,7 @@ class LoadRun:
 
     async def prepare(self) -> None:
         """One connection per stream before the clock starts, or a single one in open loop: an unreachable endpoint is told at once."""
+        need_files(self._connections)
         try:
             await asyncio.wait_for(self._client.open(self._connections), timeout=CONNECT_TIMEOUT_S)
         except TimeoutError:
@@ -228,6 +231,18 @@ def _latencies(exchange: Exchange, *, open_loop: bool) -> tuple[float, float | N
     after_first = (answer.completion_tokens or 0) - (answer.deltas[0].tokens or 1)
     tpot_ms = (last_ns - first_ns) / after_first / 1e6 if after_first > 0 else None
     return (first_ns - start_ns) / 1e6, tpot_ms, (last_ns - start_ns) / 1e6
+
+
+def need_files(connections: int) -> None:
+    """Raise our own limit on open files as far as it goes: each connection is one. BenchError where that is too few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else max(soft, connections + OTHER_FILES)
+    if most < connections + OTHER_FILES:
+        raise BenchError(
+            f"field `arrivals.streams`: {connections} connections at once, but this process may open {most} files: raise `ulimit -Hn` or use more --workers"
+        )
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def peak_rss_mb() -> float:
