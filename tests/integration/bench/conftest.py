@@ -13,7 +13,7 @@ import pytest
 from bench import Summary, Workload
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.samples import Samples, read_samples
-from bench.run import run_workload
+from bench.run import RunOptions, Watching, run_workload
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
 
@@ -65,9 +65,9 @@ RunLoad = Callable[..., Result]
 
 @pytest.fixture
 def run_load(tmp_path: Path) -> RunLoad:
-    """Run a small workload: closed loop with 4 streams, or what is given."""
+    """Run a small workload: closed loop with 4 streams, or what is given; neither watched nor drawn unless `options` say so."""
 
-    def run(mock: Mock, *, seed: int | None = None, ca_file: Path | None = None, **fields: Any) -> Result:
+    def run(mock: Mock, *, seed: int | None = None, ca_file: Path | None = None, options: RunOptions | None = None, **fields: Any) -> Result:
         document: dict[str, Any] = {
             "name": "small",
             "model": "mock",
@@ -78,7 +78,8 @@ def run_load(tmp_path: Path) -> RunLoad:
         }
         out = tmp_path / "run"
         workload = Workload.model_validate({**document, **fields})
-        summary = run_workload(workload, url=mock.url, out=out, seed=seed, ca_file=ca_file, reporter=Reporter(StringIO()))
+        options = options or RunOptions(watching=Watching(on=False), report=False)
+        summary = run_workload(workload, url=mock.url, out=out, seed=seed, ca_file=ca_file, reporter=Reporter(StringIO()), options=options)
         return Result(summary=summary, samples=read_samples(out / REQUESTS, out / TOKENS), out=out)
 
     return run

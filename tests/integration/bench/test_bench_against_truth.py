@@ -22,6 +22,7 @@ from bench import BenchError, load_workload
 from bench.load.requests import LOOK_AHEAD
 from bench.results.files import TOKENS
 from bench.results.metrics import summarize
+from bench.run import RunOptions
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ PROMPT_64 = {"kind": "text", "text": "hello", "max_tokens": 64}
 
 def test_a_closed_loop_run_leaves_samples_from_which_its_summary_follows(start_mock: StartMock, run_load: RunLoad) -> None:
     mock = start_mock("--ttft-ms", "30", "--token-interval-ms", "3")
-    result = run_load(mock, warmup={"requests": 4}, seed=11)
+    result = run_load(mock, warmup={"requests": 4}, seed=11, options=RunOptions())
     summary = result.summary
     assert (summary.requests.sent, summary.requests.ok, summary.requests.warmup, summary.seed) == (8, 8, 4, 11)
     assert summary.state == "complete"
