@@ -53,7 +53,7 @@ main(parser.parse_args())
 """
 
 Figures = dict[str, float]
-"""Means in ms and tokens/s by the keys of FIGURES; `requests`, `input_tokens` and `output_tokens` are counts."""
+"""Means in ms, tokens/s and counts, by name."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,8 @@ def describe_machine() -> None:
     me = host()
     print(f"command: {' '.join(['python', *sys.argv])}")
     print(f"machine: {model}, {me.cpu_count} cores, {me.system}, load average {os.getloadavg()[0]:.2f}")
-    print(
-        f"versions: Python {me.python}, {engine_version()}, {', '.join(f'{name} {importlib.metadata.version(name)}' for name in ('torch', 'aiohttp', 'uvloop'))}"
-    )
+    libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "aiohttp", "uvloop"))
+    print(f"versions: Python {me.python}, {engine_version()}, {libraries}")
 
 
 Run = Callable[[Session, Path, int, int], tuple[str, Figures, Figures, str]]
@@ -124,8 +123,9 @@ def run_ours(session: Session, folder: Path, seed: int, requests: int) -> tuple[
         options=RunOptions(watching=Watching(on=False), report=False),  # `watched` reads the engine beside both tools alike
     )
     metrics, vllm, rates = found.metrics, found.compat.vllm, found.whole_run_rates
-    own = {"requests": found.requests.ok, "ttft": metrics.ttft_ms.mean, "tpot": metrics.tpot_ms.mean, "e2e": metrics.e2e_ms.mean}
+    own = {"ttft": metrics.ttft_ms.mean, "tpot": metrics.tpot_ms.mean, "e2e": metrics.e2e_ms.mean}
     by_vllm = {"ttft": vllm.ttft_ms.mean, "tpot": vllm.tpot_ms.mean, "itl": vllm.itl_ms.mean, "e2e": vllm.e2el_ms.mean}
+    by_vllm["gaps"] = vllm.itl_ms.count / found.requests.ok
     remark = "; ".join((f"events/read {found.client.events_per_read or 0:.2f}", *found.invalid_reasons))
     return "ours", known(own | {"tokens_per_s": rates.output_tokens_per_s}), known(by_vllm), remark
 
@@ -134,7 +134,7 @@ def run_theirs(session: Session, folder: Path, seed: int, requests: int) -> tupl
     folder.mkdir(parents=True)
     options = f"--backend openai-chat --endpoint /v1/chat/completions --base-url {session.engine_url} --temperature 0 --disable-tqdm --dataset-name random"
     options += f" --random-input-len {INPUT_TOKENS} --random-output-len {OUTPUT_TOKENS} --num-prompts {requests} --max-concurrency {STREAMS} --seed {seed}"
-    options += " --percentile-metrics ttft,tpot,itl,e2el --save-result --result-filename result.json"
+    options += " --percentile-metrics ttft,tpot,itl,e2el --save-result --save-detailed --result-filename result.json"
     names = ["--model", session.model, "--served-model-name", session.model, "--tokenizer", str(model_dir(session.model))]
     environment = os.environ | {"OPENAI_API_KEY": read_key(session.engine_key_file) or "", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
     command = [sys.executable, "-c", VLLM_BENCH, *options.split(), *names, "--result-dir", str(folder)]
@@ -143,7 +143,8 @@ def run_theirs(session: Session, folder: Path, seed: int, requests: int) -> tupl
         sys.exit(f"vllm bench serve ended with status {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     found = json.loads((folder / "result.json").read_text())
     own = {key: found[f"mean_{name}_ms"] for key, name in VLLM_NAMES.items()}
-    return "vllm", {**own, "requests": found["completed"], "tokens_per_s": found["output_throughput"]}, own, ""
+    gaps = sum(map(len, found["itls"])) / found["completed"]
+    return "vllm", {**own, "tokens_per_s": found["output_throughput"]}, {**own, "gaps": gaps}, ""
 
 
 def server_figures(book: SeriesBook) -> Figures:
@@ -201,9 +202,9 @@ def print_ratios(runs: list[Measured]) -> None:
 
 def print_definitions(runs: list[Measured]) -> None:
     print("\n| by vLLM's definitions | our `compat.vllm` | vLLM's bench | ratio |\n|---|---|---|---|")
-    for key, name in VLLM_NAMES.items():
+    for key, title in {**{key: f"{name}_ms" for key, name in VLLM_NAMES.items()}, "gaps": "gaps a reply in itl_ms"}.items():
         ours, theirs = (average(runs, tool, lambda run: run.by_vllm[key]) for tool in ("ours", "vllm"))  # noqa: B023
-        print(f"| {name}_ms | {ours:.2f} | {theirs:.2f} | {ours / theirs:.3f} |")
+        print(f"| {title} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.3f} |")
 
 
 if __name__ == "__main__":
