@@ -34,6 +34,7 @@ def test_the_autocorrelation_of_an_autoregressive_series_is_its_coefficient() ->
     assert lag1_autocorrelation([1.0, 2.0]) == 0
 
 
+@pytest.mark.slow
 def test_batch_means_hold_the_true_mean_of_a_dependent_series_where_single_values_would_not() -> None:
     draw = random.Random(2)
     batched = single = 0
@@ -97,6 +98,7 @@ def test_pettitts_statistic_is_the_largest_sum_of_signs(values: list[int]) -> No
     assert p_value == pytest.approx(min(1, 2 * math.exp(-6 * largest**2 / (n**3 + n**2))))
 
 
+@pytest.mark.slow
 def test_blocks_keep_the_dependence_that_order_statistics_ignore() -> None:
     draw = random.Random(8)
     in_blocks = by_order = 0

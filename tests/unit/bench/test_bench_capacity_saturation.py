@@ -33,11 +33,13 @@ def queue(seed: int, *, load: float, servers: int = 8, service_s: float = 0.5, l
     return points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_a_server_that_bears_its_load_is_hardly_ever_called_saturated(load: float) -> None:
     assert sum(saturated(queue(seed, load=load)) for seed in SEEDS) <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("load", "least"), [(1.3, 50), (2.0, 58)])
 def test_a_server_offered_more_than_it_can_bear_is_called_saturated(load: float, least: int) -> None:
     assert sum(saturated(queue(seed, load=load)) for seed in SEEDS) >= least

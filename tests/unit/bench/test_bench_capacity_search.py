@@ -57,6 +57,7 @@ def test_with_noisy_probes_the_search_ends_and_what_it_found_was_confirmed(seed:
     assert done.rate <= capacity * math.exp(noise * 1.5)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000))
 def test_the_capacity_of_a_queue_is_found_from_its_simulated_waits(seed: int) -> None:
     """M/M/1: a request's time in the system is exponential with rate mu - lambda, so p90 <= limit up to lambda = mu - ln(10) / limit."""

@@ -21,6 +21,8 @@ from bench.workload import Workload
 from stack.evidence import EvidenceError, EvidenceStore, SigningKey
 from stack.runtime.progress import Reporter
 
+pytestmark = pytest.mark.slow
+
 LEVEL = "ttft_p90=60ms"
 LOAD = workload()
 URL = SweepTarget("http://127.0.0.1:1")

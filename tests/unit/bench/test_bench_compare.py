@@ -54,6 +54,7 @@ def test_the_other_way_round_it_is_better(tmp_path: Path) -> None:
     assert (found.verdict, verdicts(found)["ttft_ms.p50"], verdicts(found)["e2e_ms.p50"]) == ("better", "better", "better")
 
 
+@pytest.mark.slow
 def test_the_same_server_twice_cannot_be_told_apart(tmp_path: Path) -> None:
     """12 pairs of runs that differ by chance alone, 8 figures each: fewer than one wrong word is what 95 % allow for."""
     wrong = 0

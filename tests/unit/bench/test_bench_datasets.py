@@ -67,6 +67,7 @@ def test_one_question_asked_again_begins_with_another_word(ten: Path) -> None:
     assert (build.shared_share, bodies(ten, salt=False).shared_share) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.text(min_size=1), st.none() | st.integers(1, 10**7)), min_size=1, max_size=8), st.booleans())
 def test_every_line_comes_out_as_it_went_in(tmp_path_factory: pytest.TempPathFactory, lines: list[tuple[str, int | None]], salt: bool) -> None:
     path = jsonl(tmp_path_factory.mktemp("set"), *({"prompt": text, "max_tokens": most} for text, most in lines))
@@ -168,6 +169,7 @@ def test_the_list_is_read_piece_by_piece_wherever_the_pieces_end(tmp_path_factor
         assert [prompt.messages[0]["content"] for prompt in read_sharegpt(path)] == [text for text in texts if text.strip()]
 
 
+@pytest.mark.slow
 def test_a_file_larger_than_the_memory_it_may_use_is_read(tmp_path: Path) -> None:
     """30 MB of conversations: at no time is more held than a few pieces of 1 MiB and the places of the prompts."""
     path = tmp_path / "long.json"

@@ -173,6 +173,7 @@ def test_failures_are_counted_by_class_and_told_in_words(tmp_path: Path) -> None
     assert 'id="failures"' not in drawn(write(tmp_path, rows(6)))
 
 
+@pytest.mark.slow
 def test_ten_times_the_requests_make_hardly_more_of_a_page(tmp_path: Path) -> None:
     few, many = (drawn(write(tmp_path, rows(count))) for count in (2000, 20_000))
     assert len(few) < 300_000
@@ -316,6 +317,7 @@ def test_a_run_that_lost_its_summary_is_reported_from_its_samples(tmp_path: Path
     assert "20 of 20" in page.path.read_text()
 
 
+@pytest.mark.slow
 def test_a_folder_of_runs_gets_a_page_for_each_and_one_with_curves(tmp_path: Path) -> None:
     for rate in (5, 10, 20):
         stored(tmp_path / f"rate-{rate}", rows(20), load=workload(arrivals={"kind": "poisson", "rate": rate}))

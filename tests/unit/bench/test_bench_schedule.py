@@ -306,6 +306,7 @@ def test_a_plan_that_is_longer_than_its_mean_is_cut_short_all_the_same(monkeypat
         plan(arrivals("constant", rate=1), warmup={"requests": 19}, duration_s=2)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 1000))
 def test_a_minute_at_a_high_rate_is_planned_to_the_last_arrival(rate: int) -> None:

@@ -34,6 +34,7 @@ def messages(body: bytes) -> list[dict[str, str]]:
     return found
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6), st.integers(0, 2**32))
 def test_each_turn_sends_the_turn_before_and_one_more_question(session: int, seed: int) -> None:
     talk = sessions(seed)

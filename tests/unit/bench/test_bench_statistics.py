@@ -124,6 +124,7 @@ def test_ranks_of_an_interval_are_the_tightest_that_an_exact_binomial_admits(cou
     assert 1 - binomial_cdf(high - 1, count, share) <= 0.025 < 1 - binomial_cdf(high - 2, count, share)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(0, 1e6), min_size=368, max_size=380), SHARES)
 def test_an_interval_holds_the_percentile_it_is_for(values: list[float], share: float) -> None:
     ordered = sorted(values)
@@ -132,6 +133,7 @@ def test_an_interval_holds_the_percentile_it_is_for(values: list[float], share: 
     assert interval[0] <= percentile(ordered, share) <= interval[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "count"), [(0.5, 30), (0.9, 100), (0.99, 500)])
 def test_percentile_intervals_hold_the_truth_at_least_as_often_as_they_say_whatever_the_distribution(share: float, count: int) -> None:
     draw = random.Random(11)
@@ -147,6 +149,7 @@ def test_t_intervals_over_repeats_hold_the_true_mean_in_95_of_100(count: int) ->
     assert abs(held - 0.95) <= slack(3000)
 
 
+@pytest.mark.slow
 def test_welchs_interval_holds_the_difference_of_two_means_of_unequal_spread() -> None:
     draw = random.Random(3)
     held = share_held(3000, -2, lambda: difference_interval([draw.gauss(10, 1) for _ in range(5)], [draw.gauss(8, 4) for _ in range(8)]))

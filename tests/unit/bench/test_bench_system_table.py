@@ -58,6 +58,7 @@ def test_stamps_can_be_made_to_count_from_another_start(tmp_path: Path) -> None:
     assert after.info == before.info.model_copy(update={"started_ns": -5 * S})
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.text() | st.sampled_from(['{"about":{}}', '{"t_ns":1,"source":"engine","readings":[],"failed":""}', '{"t_ns":1,"source":"nobody"}', "[]", "1"]))
 )

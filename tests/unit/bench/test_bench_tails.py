@@ -114,6 +114,7 @@ def test_goodput_has_wilsons_interval_and_may_limit_the_whole_latency(tmp_path: 
     assert goodput.interval_95 == pytest.approx((0.5981, 0.8581), abs=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["ok", "timeout", "cancelled"]), st.integers(1, 80), st.integers(0, 9)), min_size=1, max_size=30))
 def test_no_mixture_of_answers_breaks_the_summary_and_the_shares_add_up(tmp_path_factory: pytest.TempPathFactory, answers: list[tuple[str, int, int]]) -> None:

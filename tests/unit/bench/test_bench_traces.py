@@ -75,6 +75,7 @@ def test_rows_of_one_moment_keep_the_order_of_the_file_and_others_are_sorted(tmp
 # Speed
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**7), min_size=1, max_size=30))
 def test_twice_the_speed_halves_every_time_exactly(tmp_path_factory: pytest.TempPathFactory, stamps: list[int]) -> None:
     text = "".join(json.dumps({"timestamp": at, "input_length": 1, "output_length": 1, "hash_ids": []}) + "\n" for at in stamps)
@@ -193,6 +194,7 @@ def test_noise_is_refused_or_read_but_never_a_crash(tmp_path_factory: pytest.Tem
     assert all(row.output_tokens > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_are_read_in_the_order_of_time(tmp_path: Path) -> None:
     draw = random.Random(5)
     stamps = [draw.randrange(10**6) for _ in range(100_000)]

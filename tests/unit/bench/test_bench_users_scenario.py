@@ -137,6 +137,7 @@ def test_an_address_that_is_none_names_its_option(given_: str) -> None:
         Address.parse(given_, option="--master-bind")
 
 
+@pytest.mark.slow
 def test_neither_locust_nor_gevent_is_imported_by_the_command() -> None:
     program = (
         "import sys, stack.cli.main, bench.users.run, bench.users.evidence, bench.users.watch;"
