@@ -21,8 +21,12 @@ ENGINE = ("e2e", "integration/serving", "integration/security")
 """Where tests start an engine of their own."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs side by side (`pytest -n`): one process at a time has an engine, and a file's tests stay together."""
+    """What runs side by side (`pytest -n`): one process at a time has an engine, and a file's tests stay together.
+
+    First, since xdist reads the groups in the same hook.
+    """
     here = Path(__file__).parent
     for item in items:
         place = item.path.relative_to(here).as_posix()
