@@ -1,6 +1,7 @@
 """Sends exchanges over kept-alive connections and hands each one back when it is over (edge)."""
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from time import monotonic_ns
@@ -8,6 +9,9 @@ from time import monotonic_ns
 from bench.load.connection import Connection
 from bench.load.endpoint import Endpoint
 from bench.load.exchange import Exchange, Outcome
+
+OUR_LIMITS = (errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS, errno.ENOMEM)
+"""Why a connection could not be had that are no fault of the server."""
 
 MOST_CONNECTING = 256
 """Connections being opened at once before the load begins: more would overrun a listen queue."""
@@ -91,7 +95,8 @@ class Client:
             connection = await self._connect()
         except OSError as error:
             if exchange in self._busy:
-                self._over(exchange, Outcome.REFUSED, describe_connect_error(error), answered=False)
+                outcome = Outcome.NO_FILE if error.errno in OUR_LIMITS else Outcome.REFUSED
+                self._over(exchange, outcome, describe_connect_error(error), answered=False)
             return
         if exchange not in self._busy:  # it timed out or was cancelled meanwhile
             self._idle.append(connection)

@@ -18,6 +18,7 @@ class Outcome(IntEnum):
     CLOSED_EARLY = 4
     NOT_HTTP = 5
     CANCELLED = 6
+    NO_FILE = 7
 
 
 @dataclass(frozen=True, slots=True)

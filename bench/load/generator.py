@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from bench.arrivals.schedule import plan_arrivals
 from bench.errors import BenchError
@@ -68,6 +69,7 @@ class LoadRun:
         self._latencies: list[tuple[float, float | None, float]] = []
         self._answered = False
         self._began_ns = 0
+        self._status = Path("/proc/self/status").open()  # noqa: SIM115  # closed at the end of `run`
         self._finished = asyncio.Event()
         self._state: State = "complete"
         self._reason = ""
@@ -113,6 +115,7 @@ class LoadRun:
             self._monitor.stop()
             self._thinking.stop()
             self._strategy.stop()
+            self._status.close()
             await self._client.close()
 
     def _choose_strategy(self, job: Job) -> Strategy:
@@ -169,7 +172,7 @@ class LoadRun:
             loop_lag_ms_mean=mean(lags_ms) if lags_ms else None,
             loop_lag_ms_p99=percentile(lags_ms, 0.99) if lags_ms else None,
             start_s=start_s,
-            peak_rss_mb=peak_rss_mb(),
+            peak_rss_mb=peak_rss_mb(self._status),
         )
 
     def _issue(self, arrival: Arrival) -> None:
@@ -245,7 +248,10 @@ def need_files(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def peak_rss_mb() -> float:
-    """MiB from VmHWM: unlike getrusage, it does not remember the parent that forked us."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+def peak_rss_mb(status: TextIO) -> float:
+    """MiB from VmHWM in /proc/self/status: unlike getrusage, it does not remember the parent that forked us.
+
+    The file is open from the start: a run may have used up all it may open.
+    """
+    status.seek(0)
+    return int(status.read().partition("VmHWM:")[2].split()[0]) / 1024

@@ -12,6 +12,7 @@ from bench.results.sse import SseParser
 
 EVENT_STREAM = "text/event-stream"
 OK = "ok"
+CLIENT_LIMIT = "client_limit"
 DETAIL_LENGTH = 200
 
 _BY_OUTCOME = {
@@ -20,6 +21,7 @@ _BY_OUTCOME = {
     Outcome.CLOSED_EARLY: "truncated",
     Outcome.NOT_HTTP: "malformed",
     Outcome.CANCELLED: "cancelled",
+    Outcome.NO_FILE: CLIENT_LIMIT,
 }
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bench.results.decode import CLIENT_LIMIT
 from bench.results.summary import ClientFigures, Metric, Requests, State
 
 SHARE = 0.05
@@ -48,6 +49,8 @@ def invalid_reasons(requests: Requests, client: ClientFigures, delays: Delays, *
         reasons.append(f"{why}: {requests.ok + requests.failed} measured requests were over, {requests.cancelled} were cancelled")
     if requests.ok == 0:
         reasons.append("no measured request succeeded")
+    if limited := requests.by_class.get(CLIENT_LIMIT):
+        reasons.append(f"client-bound: {limited} requests found no file or port left on the load generator's machine for a connection")
     return [*reasons, *_client_bound(client, delays)]
 
 

@@ -183,3 +183,15 @@ def test_a_cap_charges_the_wait_to_the_server_and_drops_nothing(start_mock: Star
         level += change
         most = max(most, level)
     assert most == 2
+
+
+def test_a_load_generator_that_runs_out_of_files_says_so_and_blames_itself(start_mock: StartMock, tmp_path: Path) -> None:
+    mock = start_mock("--ttft-ms", "2000")
+    load = "{model: mock, arrivals: {kind: poisson, rate: 1000}, prompts: {kind: text, text: x, max_tokens: 2}, stop: {requests: 1500}}"
+    (tmp_path / "load.yaml").write_text(load)
+    command = f"ulimit -n 400; exec {sys.executable} -m stack.cli.main bench run load.yaml --out run --json --no-watch --url {mock.url}"
+    done = subprocess.run(["bash", "-c", command], check=False, cwd=tmp_path, capture_output=True, timeout=60)
+    summary = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert summary["requests"]["by_class"]["client_limit"] >= 1
+    assert any("no file or port left" in reason for reason in summary["invalid_reasons"])
