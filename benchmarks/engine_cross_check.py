@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/engine_cross_check.py [--quick]
 
-It needs the extra `cpu` (or `gpu`), the demo's model and a machine that does nothing else; under four minutes on two cores. The engine
+It needs the extra `cpu` (or `gpu`), the demo's model and a machine that does nothing else; some six minutes on two cores. The engine
 is started without a gateway. Each tool sends the same load, one after the other in the order ours, theirs, theirs, ours, as the speed of
 the machine drifts; both send random words at temperature 0, each run with a seed of its own, so that no prompt comes twice.
 
