@@ -63,10 +63,15 @@ def test_workers_share_the_streams_of_a_closed_loop(start_mock: StartMock, tmp_p
 
 
 def test_workers_run_on_a_ray_cluster(start_mock: StartMock, tmp_path: Path) -> None:
+    """As a command: a process can be connected to one cluster only, and other tests have theirs."""
     mock = start_mock("--ttft-ms", "10", "--token-interval-ms", "1")
-    summary = run(mock, tmp_path, Crew(workers=2, engine="ray"), **POISSON)
-    assert (summary.state, summary.requests.ok) == ("complete", 60)
-    assert [number for number, _, _ in sent(tmp_path)] == list(range(65))
+    load = "{model: mock, arrivals: {kind: poisson, rate: 100}, prompts: {kind: text, text: x, max_tokens: 4}, stop: {requests: 60}, warmup: {requests: 5}}"
+    (tmp_path / "load.yaml").write_text(load)
+    command = [sys.executable, "-m", "stack.cli.main", "bench", "run", "load.yaml", "--url", mock.url, "--out", "run", "--json"]
+    done = subprocess.run([*command, "--workers", "2", "--engine", "ray"], check=False, cwd=tmp_path, capture_output=True, timeout=120)
+    summary = json.loads(done.stdout)
+    assert (summary["state"], summary["requests"]["ok"]) == ("complete", 60)
+    assert [number for number, _, _ in sent(tmp_path / "run")] == list(range(65))
 
 
 def test_more_workers_than_streams_are_refused(start_mock: StartMock, tmp_path: Path) -> None:
