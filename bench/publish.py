@@ -11,8 +11,7 @@ from pydantic import ValidationError
 from bench import unfinished
 from bench.errors import BenchError
 from bench.load.drive import LoadReport
-from bench.load.launch import SPOOL
-from bench.load.spool import SpoolFile, read_spool
+from bench.load.spool import SPOOL, SpoolFile, read_spool
 from bench.results.files import REQUESTS, SUMMARY, TOKENS, WORKLOAD
 from bench.results.keep import Keep
 from bench.results.memory import give_back_what_is_freed
@@ -68,6 +67,7 @@ def recover_run(out: Path, *, reporter: Reporter) -> Summary:
 
 def _summarize(out: Path, *, page: bool) -> Summary:
     """From samples on disk to what people read; the files are held against one another first."""
+    give_back_what_is_freed()
     samples = read_samples(out / REQUESTS, out / TOKENS)
     refuse_rejected(samples)
     summary = summarize(samples)
@@ -75,6 +75,7 @@ def _summarize(out: Path, *, page: bool) -> Summary:
     write_atomic(out / WORKLOAD, yaml.safe_dump(workload.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True))
     write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")
     del samples  # `reconcile` reads them anew, and may need the room
+    give_back_what_is_freed()
     if findings := reconcile(out):
         summary = with_findings(summary, findings)
         write_atomic(out / SUMMARY, summary.model_dump_json(indent=2) + "\n")

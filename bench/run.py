@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import unfinished
 from bench.calibration.lookup import note_for
 from bench.calibration.models import Calibration
 from bench.errors import BenchError
-from bench.load.drive import StopWhen, Watcher
-from bench.load.launch import Crew, Target, launch
+from bench.load.crew import Crew, Target
 from bench.load.progress import Progress
 from bench.load.requests import Job
 from bench.prompts.bodies import request_bodies
@@ -28,6 +28,9 @@ from bench.workload.prompts import Sessions
 from stack.evidence.provenance import host, tool
 from stack.evidence.record import now
 from stack.runtime.progress import Reporter, Step
+
+if TYPE_CHECKING:
+    from bench.load.drive import StopWhen, Watcher
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class RunOptions:
     keep: Keep = field(default_factory=Keep)
     calibration: Calibration | None = None
     report: bool = True
-    stop_when: StopWhen | None = None
+    stop_when: "StopWhen | None" = None
 
 
 def new_seed() -> int:
@@ -94,6 +97,10 @@ def run_workload(
         tell_latencies=options.stop_when is not None or workload.stop.precision is not None,
     )
     with _watch(target, out, options.watching) as system:
+        from bench.load.launch import launch  # loads while the sampling process does
+
+        if system is not None:
+            system.wait_first_sample()
         with reporter.step(f"Measuring {workload.name or 'workload'}", total=_total(workload)) as step:
             try:
                 report = launch(job, target, options.crew, folder=out, watch=_show(step, system), stop_when=options.stop_when, called_ns=called_ns)
@@ -158,7 +165,6 @@ def _watch(target: Target, out: Path, watching: Watching) -> Iterator[SystemWatc
         every_s=watching.every_s,
         prometheus_port=watching.prometheus_port,
     ) as system:
-        system.wait_first_sample()
         yield system
 
 
@@ -167,7 +173,7 @@ def _total(workload: Workload) -> int | None:
     return None if stop.requests is None or stop.duration_s is not None else workload.warmup.requests + stop.requests
 
 
-def _show(step: Step, system: SystemWatch | None) -> Watcher:
+def _show(step: Step, system: SystemWatch | None) -> "Watcher":
     def show(progress: Progress) -> None:
         step.done = progress.over
         step.note(f"{progress.in_flight} in flight" + (f", {progress.failed} failed" if progress.failed else ""))

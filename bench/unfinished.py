@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from bench.frozen import Frozen
-from bench.load.launch import SPOOL
+from bench.load.spool import SPOOL
 from bench.results.summary import ToolInfo
 from bench.system.watch import SAMPLES as SAMPLED
 from bench.workload import Workload

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.calibration.models import Calibration, CalibrationPoint
 from bench.calibration.plan import FULL, QUICK, Level, levels_of, ready_levels, verdict
 from bench.calibration.truth import TRUTH, Setting, compare, keep_truth, read_truth
-from bench.load.launch import Crew
+from bench.load.crew import Crew
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.samples import read_samples
 from bench.run import RunOptions, Watching, run_workload

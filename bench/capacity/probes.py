@@ -15,7 +15,7 @@ from bench.capacity.saturation import course, saturated
 from bench.capacity.watch import Watch
 from bench.errors import BenchError
 from bench.frozen import Frozen
-from bench.load.launch import Crew
+from bench.load.crew import Crew
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.metrics import summarize
 from bench.results.samples import Samples, read_samples

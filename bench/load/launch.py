@@ -1,43 +1,17 @@
 """Where the load of a run comes from: this process, several, or a Ray cluster (edge)."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bench.errors import BenchError
+from bench.load.crew import Crew, Target
 from bench.load.drive import LoadReport, StopWhen, Watcher, drive
-from bench.load.endpoint import Endpoint
 from bench.load.fleet import lead
 from bench.load.local_fleet import local_workers
 from bench.load.messages import Order
 from bench.load.requests import Job
+from bench.load.spool import SPOOL
 from bench.workload import Workload
 from bench.workload.arrivals import Concurrency, ConcurrencySteps
-
-Engine = Literal["local", "ray"]
-SPOOL = ".spool"
-"""Raw exchanges of a worker while the run lasts: SPOOL.<worker> in the run's folder."""
-
-
-@dataclass(frozen=True)
-class Crew:
-    """Who drives the load."""
-
-    workers: int = 1
-    engine: Engine = "local"
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where requests go, and how a worker of its own finds the way."""
-
-    url: str
-    api_key: str | None
-    ca_file: Path | None
-
-    def endpoint(self) -> Endpoint:
-        """BenchError says what is wrong with it."""
-        return Endpoint.parse(self.url, api_key=self.api_key, ca_file=self.ca_file)
 
 
 def launch(job: Job, target: Target, crew: Crew, *, folder: Path, watch: Watcher, stop_when: StopWhen | None, called_ns: int) -> LoadReport:

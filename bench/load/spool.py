@@ -15,6 +15,8 @@ from bench.load.exchange import Exchange, Outcome
 # index, unit, turn, intended, due, dispatched, sent, closed, outcome, resent, warm-up, number of reads, length of the detail
 HEADER = struct.Struct("<qqiqqqqqBBBII")
 BUFFER = 1 << 20
+SPOOL = ".spool"
+"""Raw exchanges of a worker while the run lasts: SPOOL.<worker> in the run's folder."""
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,15 @@ def distributions(run: Course, *, open_loop: bool) -> tuple[Chart, ...]:
         ("Time to first token", run.ttft_ms[run.ok], f"from {since}"),
         ("Time per output token", run.tpot_ms[run.ok], "of one answer, after its first token"),
         ("Time to the last token", ((run.last - run.start) * 1e3)[run.ok], f"from {since}"),
-        ("Gap between chunks", run.gaps_ms, "within one answer, all gaps together"),
+        ("Gap between chunks", run.gaps_ms(), "within one answer, all gaps together"),
     )
-    return tuple(_distribution(title, np.sort(values), what) for title, each, what in named if (values := known(each)).size)
+    charts = []
+    for title, each, what in named:
+        values = known(each)
+        values.sort()
+        if values.size:
+            charts.append(_distribution(title, values, what))
+    return tuple(charts)
 
 
 def _distribution(title: str, ordered: Floats, what: str) -> Chart:
@@ -161,7 +167,7 @@ def _in_flight(run: Course, window: Window | None) -> Chart:
 
 
 def _token_rate(run: Course, window: Window | None) -> Chart | None:
-    if not run.token_worth.any():
+    if not run.worth.any():
         return None
     edges = bins(run.end_s)
     rates = tokens_per_s(run, edges)

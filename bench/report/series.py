@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.report.svg import nice_step
-from bench.results.columns import CANCELLED, Bools, Floats, Ints, View
+from bench.results.columns import CANCELLED, Bools, Floats, Ints, Tokens, View, gaps_ms
 from bench.results.samples import Samples
 from bench.results.steady import token_weights
 
@@ -18,7 +18,7 @@ INSTANTS = 400
 
 @dataclass(frozen=True)
 class Course:
-    """One run: a value per request, NaN where it was never taken, and a stamp and a worth in tokens per content event."""
+    """One run: a value per request, NaN where it was never taken, and its content events."""
 
     measured: Bools
     ok: Bools
@@ -32,9 +32,9 @@ class Course:
     closed: Floats
     tpot_ms: Floats
     start: Floats
-    token_at: Floats
-    token_worth: Floats
-    gaps_ms: Floats
+    tokens: Tokens
+    worth: Floats
+    """Of one content event of each request, in tokens; the two arrays in `tokens` are all that a page holds a value a token of."""
 
     @property
     def end_s(self) -> float:
@@ -44,6 +44,10 @@ class Course:
     def ttft_ms(self) -> Floats:
         """From `start`, which is `intended` in open loop and `sent` in closed loop."""
         return (self.first - self.start) * 1e3
+
+    def gaps_ms(self) -> Floats:
+        """Between successive content events of one successful request, all pooled."""
+        return gaps_ms(self.tokens.row, self.tokens.t, self.ok)
 
 
 def course(samples: Samples) -> Course:
@@ -64,9 +68,8 @@ def course(samples: Samples) -> Course:
         closed=columns.closed / 1e9,
         tpot_ms=columns.tpot_ms(),
         start=view.start / 1e9,
-        token_at=view.tokens.t / 1e9,
-        token_worth=token_weights(view)[view.tokens.row],
-        gaps_ms=view.chunk_gaps_ms(),
+        tokens=view.tokens,
+        worth=token_weights(view),
     )
 
 
@@ -87,7 +90,7 @@ def bins(end_s: float) -> Floats:
 
 def tokens_per_s(run: Course, edges: Floats) -> Floats:
     """Output tokens of successful requests per second in each bin, each content event worth its request's tokens over its events."""
-    counted: Floats = np.histogram(run.token_at, bins=edges, weights=run.token_worth)[0] / np.diff(edges)
+    counted: Floats = np.histogram(run.tokens.t, bins=edges * 1e9, weights=run.worth[run.tokens.row])[0] / np.diff(edges)
     return counted
 
 

@@ -1,6 +1,7 @@
 """The two tables of samples as arrays (logic): what all definitions are worked out from.
 
-Numbers are float64, null is NaN. Stamps are whole nanoseconds below 2^53, so that their differences are exact.
+Numbers of requests are float64, null is NaN; stamps of tokens are int64 and never null. All stamps are whole nanoseconds below 2^53, so
+that their differences are exact in both.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from bench.workload.arrivals import Concurrency
 CANCELLED = "cancelled"
 ONE_TOKEN_A_CHUNK = 1.05
 """Up to so many tokens a chunk, gaps between chunks pass for gaps between tokens."""
+
+BLOCK = 1 << 16
+"""So many events are worked on at once where there may be millions."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -42,7 +46,7 @@ class Columns:
         lists = table["empty_choices_ns"]
         # Events with a choice but no content: the place of their request, and their stamp.
         self.empty_row: Rows = pc.list_parent_indices(lists).to_numpy().astype(np.int32)
-        self.empty_t: Floats = pc.list_flatten(lists).to_numpy().astype(np.float64)
+        self.empty_t: Ints = pc.list_flatten(lists).to_numpy()
 
     def tpot_ms(self) -> Floats:
         """(last_content - first_content) / (N - n_first); NaN, never 0, where nothing came after the first chunk."""
@@ -56,7 +60,7 @@ class Tokens:
 
     def __init__(self, table: pa.Table, columns: Columns) -> None:
         self.row: Rows = np.searchsorted(columns.request, table["request"].to_numpy()).astype(np.int32)
-        self.t: Floats = table["t_ns"].to_numpy().astype(np.float64)
+        self.t: Ints = table["t_ns"].to_numpy()
 
 
 @dataclass(frozen=True)
@@ -97,12 +101,16 @@ class View:
         return float(columns.output_tokens[counted].sum() / chunks) if chunks else None
 
 
-def gaps_ms(row: Rows, t: Floats, ok: Bools) -> Floats:
+def gaps_ms(row: Rows, t: Ints, ok: Bools) -> Floats:
     """Differences of successive stamps of the same row, where `ok` holds for it; rows of one request must follow one another."""
-    same = (row[1:] == row[:-1]) & ok[row[1:]]
-    gaps: Floats = np.diff(t)[same]
-    gaps /= 1e6
-    return gaps
+    gaps: Floats = np.empty(max(0, len(row) - 1))
+    filled = 0
+    for begin in range(0, len(gaps), BLOCK):  # all at once would take three times the memory of the gaps
+        rows, stamps = row[begin : begin + BLOCK + 1], t[begin : begin + BLOCK + 1]
+        found = np.diff(stamps)[(rows[1:] == rows[:-1]) & ok[rows[1:]]]
+        gaps[filled : filled + len(found)] = found / 1e6
+        filled += len(found)
+    return gaps[:filled]
 
 
 def known(values: Floats) -> Floats:

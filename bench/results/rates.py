@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.results.columns import CANCELLED, Bools, Floats, View, known
+from bench.results.columns import CANCELLED, Bools, Floats, Ints, View, known
 from bench.results.decode import OK
 from bench.results.steady import token_weights
 from bench.results.summary import Goodput, Rates, Steady, Window
@@ -68,7 +68,7 @@ class Span:
     def seconds(self) -> float:
         return (self.end - self.start) / 1e9
 
-    def holds(self, at: Floats) -> Bools:
+    def holds(self, at: Floats | Ints) -> Bools:
         """Start left out, end included; NaN is nowhere."""
         return (at > self.start) & (at <= self.end)
 

@@ -116,8 +116,8 @@ def _stamps(requests: pa.Table) -> Iterator[Finding]:
 
 def _chunks(requests: pa.Table, tokens: pa.Table) -> Iterator[Finding]:
     """Per request: as many token rows as `chunks`, none before its first and none after its last."""
-    found = tokens.group_by("request").aggregate([("t_ns", "count"), ("t_ns", "min"), ("t_ns", "max")])
-    joined = requests.select(["request", "chunks", "first_content_ns", "last_content_ns"]).join(found, "request").sort_by("request")
+    found = tokens.group_by("request", use_threads=False).aggregate([("t_ns", "count"), ("t_ns", "min"), ("t_ns", "max")])
+    joined = requests.select(["request", "chunks", "first_content_ns", "last_content_ns"]).join(found, "request", use_threads=False).sort_by("request")
     number = joined["request"].to_numpy()
     declared, counted = joined["chunks"].to_numpy(), pc.fill_null(joined["t_ns_count"], 0).to_numpy()
     wrong = declared != counted
@@ -216,7 +216,12 @@ def _counted(samples: Samples, window: Window, published: Summary) -> dict[str, 
 
     ok = requests.filter(pc.equal(requests["status"], OK))
     worth = pa.table({"request": ok["request"], "worth": pc.divide(pc.cast(ok["completion_tokens"], pa.float64()), pc.cast(ok["chunks"], pa.float64()))})
-    chunks = tokens.filter(inside(tokens["t_ns"])).group_by("request").aggregate([("t_ns", "count")]).join(worth, "request", join_type="inner")
+    chunks = (
+        tokens.filter(inside(tokens["t_ns"]))
+        .group_by("request", use_threads=False)
+        .aggregate([("t_ns", "count")])
+        .join(worth, "request", join_type="inner", use_threads=False)
+    )
     output = pc.sum(pc.multiply(pc.cast(chunks["t_ns_count"], pa.float64()), chunks["worth"])).as_py()
     prompts = pc.sum(ok.filter(inside(ok["first_content_ns"]))["prompt_tokens"]).as_py()
     arrivals = requests["intended_ns" if published.workload.open_loop else "sent_ns"]

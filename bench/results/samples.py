@@ -25,7 +25,7 @@ from bench.quality.store import read_quality
 from bench.results.chat import KINDS
 from bench.results.decode import OK, Answer, Delta, decode
 from bench.results.files import QUALITY, REQUESTS, SYSTEM, TOKENS
-from bench.results.keep import Keep
+from bench.results.keep import Counter, Keep
 from bench.results.summary import RunInfo
 from bench.system.table import SystemTable, read_table
 from stack.runtime.errors import describe_validation
@@ -33,7 +33,7 @@ from stack.runtime.files import atomic_path
 from stack.runtime.progress import Step
 
 RUN_KEY = b"stackproof.run"
-ROWS_PER_GROUP = 100_000
+ROWS_PER_GROUP = 25_000
 KIND_CODES = {kind: code for code, kind in enumerate(KINDS)}
 
 REQUEST_SCHEMA = pa.schema(
@@ -127,7 +127,9 @@ def _read(path: Path, schema: pa.Schema, columns: list[str] | None) -> pa.Table:
         with pq.ParquetFile(path, pre_buffer=False) as source:
             found = source.schema_arrow
             if found.equals(schema):
-                return source.read(columns=columns, use_threads=False)
+                # One piece a column, so that numpy needs no copy of it; one column at a time, so that only one is there twice.
+                read = [source.read(columns=[name], use_threads=False).combine_chunks().column(0) for name in columns or schema.names]
+                return pa.Table.from_arrays(read, schema=pa.schema([schema.field(name) for name in columns or schema.names], metadata=found.metadata))
     except (OSError, pa.ArrowException) as error:
         raise BenchError(f"{path.name}: not the samples of a run: {error}") from None
     raise BenchError(f"{path.name}: not the samples of a run: it has the columns {', '.join(found.names)}, not {', '.join(schema.names)}")
@@ -174,14 +176,14 @@ def _check_keys(requests: npt.NDArray[np.int64], tokens: npt.NDArray[np.int64]) 
 def _groups(spools: Sequence[SpoolFile], run: RunInfo, keep: Keep) -> Iterator[tuple[list[dict[str, Any]], "_TokenColumns"]]:
     """Request rows and the columns of their tokens, in groups that memory can hold."""
     rows, columns = list[dict[str, Any]](), _TokenColumns()
-    sessions = run.workload.prompts.kind == "sessions"
+    sessions, count = run.workload.prompts.kind == "sessions", keep.find_counter()
     for spool in spools:
         zero_ns = run.started_ns + spool.clock_offset_ns
         for raw in read_spool(spool.path):
-            answer = decode(raw, keep_text=keep.text or keep.count_tokens is not None)
+            answer = decode(raw, keep_text=keep.text or count is not None)
             row = _request_row(raw, answer, zero_ns)
             row |= {"worker": spool.worker, "session": raw.unit if sessions else None, "turn": raw.turn if sessions else None}
-            rows.append(row | _words(answer, keep))
+            rows.append(row | _words(answer, keep_text=keep.text, count=count))
             columns.add(raw.index, answer.deltas, zero_ns)
             if len(rows) + len(columns) >= ROWS_PER_GROUP:
                 yield rows, columns
@@ -249,8 +251,9 @@ def _request_row(raw: RawExchange, answer: Answer, start: int) -> dict[str, Any]
     }
 
 
-def _words(answer: Answer, keep: Keep) -> dict[str, Any]:
+def _words(answer: Answer, *, keep_text: bool, count: Counter | None) -> dict[str, Any]:
     """`text` where it is kept; `text_tokens` of reasoning and text, null for tool calls, whose tokens are not the text we see."""
-    counted = keep.count_tokens is not None and answer.status == OK and all(delta.kind != "tool_call" for delta in answer.deltas)
-    tokens = sum(keep.count_tokens(said) for said in (answer.reasoning, answer.text) if said) if counted and keep.count_tokens else None
-    return {"text": answer.text if keep.text else None, "text_tokens": tokens}
+    tokens = None
+    if count is not None and answer.status == OK and all(delta.kind != "tool_call" for delta in answer.deltas):
+        tokens = sum(count(said) for said in (answer.reasoning, answer.text) if said)
+    return {"text": answer.text if keep_text else None, "text_tokens": tokens}

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 PLAIN_LINE_EVERY_S = 5.0
 
@@ -20,8 +20,8 @@ class Step:
     title: str
     total: float | None
     _out: TextIO
-    _bar: Progress | None = None
-    _task: TaskID | None = None
+    _bar: "Progress | None" = None
+    _task: "TaskID | None" = None
     done: float = 0.0
     detail: str = ""
     _started: float = field(default_factory=time.monotonic)
@@ -97,7 +97,10 @@ class Reporter:
                 bar.stop()
                 self._bar = None
 
-    def _new_bar(self) -> Progress:
+    def _new_bar(self) -> "Progress":
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
         bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),

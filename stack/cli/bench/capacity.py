@@ -53,8 +53,8 @@ def capacity(
     from bench.capacity import SweepOptions, SweepTarget, find_capacity, parse_duration_s, parse_level, sweep_streams
     from bench.capacity.plan import Sizes
     from bench.errors import BenchError
+    from bench.load.crew import Crew
     from bench.load.endpoint import read_api_key
-    from bench.load.launch import Crew
     from stack.runtime.progress import Reporter
 
     chosen = load_workload(workload, model=model, tokenizer=tokenizer)

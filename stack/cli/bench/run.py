@@ -13,6 +13,7 @@ from stack.cli.output import JsonOption, print_json, print_table
 if TYPE_CHECKING:
     from bench import Summary, Workload
     from bench.repeats import Repeats
+    from bench.results.keep import Counter
     from bench.results.summary import Metric
 
 INTERRUPTED = 130
@@ -95,8 +96,8 @@ def run(
     2: the workload or the endpoint cannot be used; 130: interrupted, what was measured is kept.
     """
     from bench.calibration.lookup import load_calibration
+    from bench.load.crew import Crew
     from bench.load.endpoint import read_api_key
-    from bench.load.launch import Crew
     from bench.repeats import run_repeats
     from bench.results.keep import Keep
     from bench.run import RunOptions, Watching, new_seed, run_workload
@@ -108,7 +109,7 @@ def run(
     options = RunOptions(
         crew=Crew(workers=workers, engine=engine.value),
         watching=Watching(on=watch, metrics_url=metrics_url, metrics_key_file=metrics_key_file, prometheus_port=prometheus_port),
-        keep=Keep(text=keep_text, count_tokens=_token_counter(chosen, tokenizer)),
+        keep=Keep(text=keep_text, find_counter=_token_counter(chosen, tokenizer)),
         calibration=None if calibration is None else load_calibration(calibration),
     )
 
@@ -140,12 +141,18 @@ def _load(workload: str, model: str | None, tokenizer: Path | None) -> "Workload
     return load_workload(workload, model=model, tokenizer=tokenizer) if tokenizer is not None and hasattr(chosen.prompts, "tokenizer") else chosen
 
 
-def _token_counter(workload: "Workload", tokenizer: Path | None) -> Callable[[str], int] | None:
-    """Counts with the tokenizer that is given, or that of a model of the catalog on this machine."""
+def _token_counter(workload: "Workload", tokenizer: Path | None) -> "Callable[[], Counter | None]":
+    """Counts with the tokenizer that is given, which is loaded at once, or later with that of a model of the catalog on this machine."""
     from bench.prompts.tokenizer import count_tokens, find_tokenizer, load_tokenizer
 
-    found = find_tokenizer(tokenizer or getattr(workload.prompts, "tokenizer", None), model=workload.model)
-    return None if found is None else partial(count_tokens, load_tokenizer(found))
+    def load(path: Path | None) -> "Counter | None":
+        return None if path is None else partial(count_tokens, load_tokenizer(path))
+
+    given = tokenizer or getattr(workload.prompts, "tokenizer", None)
+    if given is None:
+        return lambda: load(find_tokenizer(None, model=workload.model))
+    counter = load(given)
+    return lambda: counter
 
 
 def _write_evidence(store: Path, summary: "Summary", place: Path) -> None:

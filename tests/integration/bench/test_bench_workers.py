@@ -16,7 +16,7 @@ import pytest
 from conftest import Mock, RunLoad, StartMock  # type: ignore[import-not-found]
 
 from bench import BenchError, Summary, Workload
-from bench.load.launch import Crew
+from bench.load.crew import Crew
 from bench.publish import recover_run
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.samples import read_samples

@@ -85,3 +85,17 @@ def test_a_weighted_percentile_is_the_smallest_value_that_reaches_the_share() ->
     found = weighted(np.array([3.0, 1.0, 2.0, 9.0]), np.array([1.0, 50.0, 49.0, 0.0]))
     assert (found.count, found.p50, found.p90, found.p99, found.max) == (3, 1, 2, 2, 3)
     assert weighted(np.array([]), np.array([])).mean is None
+
+
+def test_vllm_counts_an_empty_event_between_two_contents(tmp_path: Path) -> None:
+    itl = compat(tmp_path, [late(0), request(1, empty_choices_ns=[167 * MS])]).vllm.itl_ms
+    # Of the second request: contents at 152, 162, ... 192, and the empty one at 167.
+    assert (itl.count, itl.min) == (6 + 5, 5)
+
+
+def test_vllm_counts_the_empty_events_of_an_answer_without_any_content(tmp_path: Path) -> None:
+    silent = request(1, chunks=0, first_content_ns=None, first_visible_ns=None, last_content_ns=None, n_first=None, empty_choices_ns=[112 * MS, 142 * MS])
+    vllm = compat(tmp_path, [late(0), silent, late(2)]).vllm
+    assert vllm.itl_ms.count == 6 + 1 + 6
+    assert (vllm.ttft_ms.count, vllm.ttft_ms.max) == (3, 12)
+    assert vllm.e2el_ms.min == 42
