@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from stack.hardware_profiles.accelerators.nvml import read_nvml
+from stack.hardware_profiles.accelerators.pci import read_pci
 from stack.hardware_profiles.cpu import read_cpu
 from stack.hardware_profiles.host import read_host
 from stack.hardware_profiles.inventory import Accelerator, Inventory
 from stack.hardware_profiles.memory import read_memory
 from stack.hardware_profiles.network import read_network
-from stack.hardware_profiles.nvml import read_nvml
-from stack.hardware_profiles.pci import read_pci
 from stack.hardware_profiles.software import read_software
 from stack.hardware_profiles.storage import read_storage
 from stack.hardware_profiles.tree import Tree

@@ -52,10 +52,28 @@ class Cpu(Frozen):
         return min(known, default=None)
 
 
+class Dimm(Frozen):
+    """A memory module, from the firmware's SMBIOS table (readable by root only)."""
+
+    slot: str | None
+    size_bytes: int | None
+    kind: str | None = Field(description="As in DDR5")
+    speed_mt_s: int | None = Field(description="Configured transfers, in millions a second")
+    manufacturer: str | None
+    part_number: str | None
+    serial: str | None = Field(description="An identifier: hashed unless asked for")
+
+
 class Memory(Frozen):
     total_bytes: int | None
     available_bytes: int | None = Field(description="The kernel's estimate of what can be used without swapping")
     limit_bytes: int | None = Field(description="Of the control group, v1 or v2; None when it sets none below the total")
+    swap_bytes: int | None = None
+    shared_bytes: int | None = Field(default=None, description="Size of /dev/shm, which collectives between processes need")
+    locked_limit_bytes: int | None = Field(
+        default=None, description="How much this process may lock (RLIMIT_MEMLOCK), which RDMA needs; None when unlimited or unknown"
+    )
+    dimms: tuple[Dimm, ...] = ()
 
     @property
     def usable_bytes(self) -> int | None:
@@ -83,6 +101,10 @@ class NetworkInterface(Frozen):
     state: str | None = Field(description="The kernel's operational state: up, down, unknown, ...")
     driver: str | None
     address: str | None = Field(description="An identifier: hashed unless asked for")
+    rdma: str | None = Field(default=None, description="InfiniBand, RoCE or iWARP, and the name of the RDMA device; None where there is none")
+    virtual_functions: int | None = Field(default=None, description="SR-IOV virtual functions in use")
+    max_virtual_functions: int | None = Field(default=None, description="SR-IOV virtual functions the card offers")
+    numa_node: int | None = None
 
 
 class Host(Frozen):
@@ -108,27 +130,72 @@ class Software(Frozen):
     kernel: str | None
     python: str
     packages: tuple[Package, ...]
+    container_runtimes: tuple[str, ...] = Field(default=(), description="Installed on the host, as in containerd 2.1.4")
 
     def version(self, name: str) -> str | None:
         return next((package.version for package in self.packages if package.name == name), None)
 
 
+class PciePort(Frozen):
+    """How a device hangs on the bus now, and what it could do."""
+
+    generation: int | None
+    width: int | None
+    max_generation: int | None
+    max_width: int | None
+
+
+class Partition(Frozen):
+    """A part of an accelerator that works as a device of its own: a MIG instance, an AMD partition."""
+
+    name: str = Field(description="As in 1g.10gb")
+    memory_bytes: int | None
+    compute_share: float | None = Field(description="Of the accelerator's compute units")
+    uuid: str | None = Field(description="An identifier: hashed unless asked for")
+
+
 class Accelerator(Frozen):
-    """A GPU or another accelerator. `source` tells who answered for it: its driver (nvml) or only the PCI bus."""
+    """A GPU or another accelerator. `source` tells who answered for it: its maker's library or tool, or only the PCI bus."""
 
     index: int
     vendor: str
-    source: Literal["nvml", "pci"]
+    source: Literal["nvml", "amdsmi", "hlml", "neuron", "tpu", "pci"]
     name: str | None
     memory_bytes: int | None
     uuid: str | None = Field(description="An identifier: hashed unless asked for")
     pci_bus: str | None = Field(description="domain:bus:device.function")
-    driver: str | None = Field(description="Version by NVML; the bound kernel module by PCI")
+    driver: str | None = Field(description="Version by the maker's library; the bound kernel module by PCI")
     compute_capability: str | None
     power_limit_w: float | None
     max_sm_clock_mhz: int | None
     ecc_enabled: bool | None
     mig_enabled: bool | None
+    architecture: str | None = Field(default=None, description="As in Hopper or gfx942")
+    serial: str | None = Field(default=None, description="An identifier: hashed unless asked for")
+    board_part_number: str | None = None
+    vbios: str | None = None
+    cuda_version: str | None = Field(default=None, description="The newest CUDA that the driver supports")
+    default_power_limit_w: float | None = None
+    min_power_limit_w: float | None = None
+    max_power_limit_w: float | None = None
+    max_memory_clock_mhz: int | None = None
+    uncorrected_ecc_errors: int | None = Field(default=None, description="Of all memories, since the driver was loaded")
+    partitions: tuple[Partition, ...] = ()
+    pcie: PciePort | None = None
+    numa_node: int | None = None
+    confidential_computing: bool | None = None
+    nvlinks_active: int | None = None
+    nvlink_version: int | None = None
+
+
+class Link(Frozen):
+    """How two accelerators, named by their `index`, reach each other."""
+
+    first: int
+    second: int
+    kind: Literal["nvlink", "nvswitch", "xgmi", "pcie"]
+    count: int | None = Field(description="Parallel links; None over PCIe")
+    path: str | None = Field(description="The nearest thing they share, as nvidia-smi names it: PIX, PXB, PHB, NODE or SYS; None off the bus")
 
 
 class Inventory(Frozen):
@@ -142,6 +209,8 @@ class Inventory(Frozen):
     host: Host
     software: Software
     accelerators: tuple[Accelerator, ...]
+    links: tuple[Link, ...] = Field(default=(), description="Between accelerators of this machine, each pair once")
+    warnings: tuple[str, ...] = Field(default=(), description="What was read and is likely to cost performance, each with the mend")
     probes: tuple[Probe, ...]
 
     @property
