@@ -45,5 +45,5 @@ def make_inventory() -> MakeInventory:
 
 @pytest.fixture(scope="session")
 def gpu() -> Accelerator:
-    unknown: dict[str, Any] = dict.fromkeys(Accelerator.model_fields)
+    unknown: dict[str, Any] = dict.fromkeys(name for name, field in Accelerator.model_fields.items() if field.is_required())
     return Accelerator(**{**unknown, "index": 0, "vendor": "NVIDIA", "source": "nvml", "name": "A GPU", "memory_bytes": 80 * GIB})
