@@ -65,7 +65,11 @@ class Tokens:
 
 @dataclass(frozen=True)
 class View:
-    """A run ready for its definitions: latency counts from `start`, all streams run from `ramped_ns`, `ok` are the measured requests that succeeded."""
+    """A run ready for its definitions: latency counts from `start`, all streams run from `ramped_ns`, `ok` are the measured requests that succeeded.
+
+    `failed` are those the server failed to answer: cancelled ones are none of them where the run itself was interrupted, but all are that
+    a drain cut off, or a server would look faster for what it never finished.
+    """
 
     columns: Columns
     tokens: Tokens
@@ -74,11 +78,14 @@ class View:
     ramped_ns: float
     measured: Bools
     ok: Bools
+    failed: Bools
 
     @classmethod
     def of(cls, samples: Samples) -> "View":
         columns, open_loop, arrivals = Columns(samples.requests), samples.run.workload.open_loop, samples.run.workload.arrivals
         measured = columns.phase == "measured"
+        ok = measured & (columns.status == OK)
+        interrupted = (columns.status == CANCELLED) & (samples.run.state != "complete")
         return cls(
             columns=columns,
             tokens=Tokens(samples.tokens, columns),
@@ -86,7 +93,8 @@ class View:
             start=columns.intended if open_loop else columns.sent,
             ramped_ns=arrivals.spread_s * 1e9 if isinstance(arrivals, Concurrency) else 0.0,
             measured=measured,
-            ok=measured & (columns.status == OK),
+            ok=ok,
+            failed=measured & ~ok & ~interrupted,
         )
 
     def chunk_gaps_ms(self) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.results.columns import CANCELLED, Bools, Floats, Ints, View, known
+from bench.results.columns import Bools, Floats, Ints, View, known
 from bench.results.decode import OK
 from bench.results.steady import token_weights
 from bench.results.summary import Goodput, Rates, Steady, Window
@@ -107,7 +107,7 @@ def goodput(slo: Slo, view: View, window: Window | None) -> Goodput:
         good &= np.isnan(tpot) | (tpot <= slo.tpot_ms)
     if slo.e2e_ms is not None:
         good &= (columns.last - view.start) / 1e6 <= slo.e2e_ms
-    judged, met = int((view.measured & (columns.status != CANCELLED)).sum()), int(good.sum())
+    judged, met = int((view.ok | view.failed).sum()), int(good.sum())
     rate = None
     if window is not None and window.end_s > window.start_s:
         span = Span.of(window)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from bench.results.columns import CANCELLED, Floats, View, known
+from bench.results.columns import Floats, View, known
 from bench.results.distributions import SHARES
 from bench.results.summary import TailPercentiles, WithFailures
 from bench.statistics.percentiles import percentile
@@ -13,10 +13,10 @@ from bench.statistics.percentiles import percentile
 def with_failures(view: View) -> WithFailures:
     """A server that drops its slowest requests must not look faster for it. JSON has no infinity: such a percentile is null."""
     columns = view.columns
-    failed = int((view.measured & ~view.ok & (columns.status != CANCELLED)).sum())
+    failed = int(view.failed.sum())
     judged = failed + int(view.ok.sum())
     share = failed / judged if judged else None
-    note = f"{failed} of {judged} requests failed ({share:.2%}): percentiles that reach them are infinite, and null here" if share else ""
+    note = f"{failed} of {judged} requests failed or were cut off ({share:.2%}): percentiles that reach them are infinite, and null here" if share else ""
     return WithFailures(
         failed_share=share,
         ttft_ms=_tail(columns.first - view.start, view, failed),

@@ -23,7 +23,7 @@ def test_a_percentile_that_failures_reach_is_infinite_and_therefore_null(tmp_pat
     assert (tail.failed_share, tail.ttft_ms.count) == (0.05, 100)
     assert (tail.ttft_ms.p50, tail.ttft_ms.p90, tail.ttft_ms.p95, tail.ttft_ms.p99) == (52, 52, None, None)
     assert (tail.tpot_ms.p90, tail.tpot_ms.p99, tail.e2e_ms.p90, tail.e2e_ms.p99) == (10, None, 92, None)
-    assert "5 of 100 requests failed (5.00%)" in tail.note
+    assert "5 of 100 requests failed or were cut off (5.00%)" in tail.note
 
 
 def test_without_failures_the_tail_is_that_of_the_metrics(tmp_path: Path) -> None:
@@ -37,6 +37,22 @@ def test_the_tail_is_json_and_knows_when_everything_failed(tmp_path: Path) -> No
     summary = summarize(write(tmp_path, [failed(0), failed(1)]))
     tail = json.loads(summary.model_dump_json())["with_failures"]
     assert (tail["failed_share"], tail["ttft_ms"]["count"], tail["ttft_ms"]["p50"]) == (1, 2, None)
+
+
+def cut_off(index: int) -> dict[str, Any]:
+    return {**failed(index), "status": "cancelled"}
+
+
+def test_what_the_drain_cut_off_counts_as_infinitely_slow_and_what_an_interruption_did_does_not(tmp_path: Path) -> None:
+    rows = [request(index) for index in range(9)] + [cut_off(9)]
+    slo = workload(slo={"ttft_ms": 1000})
+    drained = summarize(write(tmp_path, rows, slo))
+    assert (drained.with_failures.ttft_ms.count, drained.with_failures.ttft_ms.p95) == (10, None)
+    assert (drained.requests.cancelled, drained.requests.failed) == (1, 0)
+    assert drained.goodput is not None
+    assert drained.goodput.share == 0.9
+    interrupted = summarize(write(tmp_path, rows, slo, state="interrupted"))
+    assert (interrupted.with_failures.ttft_ms.count, interrupted.with_failures.failed_share) == (9, 0)
 
 
 def check(folder: Path, **changes: Any) -> Summary:
