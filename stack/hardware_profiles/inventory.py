@@ -32,6 +32,12 @@ class Cache(Frozen):
     instances: int = Field(ge=1)
 
 
+class NumaNode(Frozen):
+    node: int
+    cpus: int | None = Field(description="Logical cores of this node")
+    memory_bytes: int | None
+
+
 class Cpu(Frozen):
     model: str | None
     architecture: str
@@ -44,6 +50,9 @@ class Cpu(Frozen):
     caches: tuple[Cache, ...]
     numa_nodes: int | None
     virtualized: bool | None
+    nodes: tuple[NumaNode, ...] = ()
+    governor: str | None = Field(default=None, description="Frequency governors in use, comma-separated when cores differ")
+    max_mhz: float | None = Field(default=None, description="Highest frequency that the frequency driver states")
 
     @property
     def usable_cores(self) -> float | None:
@@ -117,6 +126,13 @@ class Host(Frozen):
     tpm: str | None = Field(description="Version of the TPM specification")
 
 
+class Driver(Frozen):
+    """A loaded kernel module that drives an accelerator or its network, and its version."""
+
+    name: str
+    version: str | None
+
+
 class Package(Frozen):
     """An installed Python distribution; `version` None when it is not installed."""
 
@@ -131,6 +147,10 @@ class Software(Frozen):
     python: str
     packages: tuple[Package, ...]
     container_runtimes: tuple[str, ...] = Field(default=(), description="Installed on the host, as in containerd 2.1.4")
+
+    drivers: tuple[Driver, ...] = ()
+    cuda: str | None = Field(default=None, description="Version of the CUDA toolkit installed on the host")
+    rocm: str | None = Field(default=None, description="Version of ROCm installed on the host")
 
     def version(self, name: str) -> str | None:
         return next((package.version for package in self.packages if package.name == name), None)
@@ -160,16 +180,16 @@ class Accelerator(Frozen):
     index: int
     vendor: str
     source: Literal["nvml", "amdsmi", "hlml", "neuron", "tpu", "pci"]
-    name: str | None
-    memory_bytes: int | None
-    uuid: str | None = Field(description="An identifier: hashed unless asked for")
-    pci_bus: str | None = Field(description="domain:bus:device.function")
-    driver: str | None = Field(description="Version by the maker's library; the bound kernel module by PCI")
-    compute_capability: str | None
-    power_limit_w: float | None
-    max_sm_clock_mhz: int | None
-    ecc_enabled: bool | None
-    mig_enabled: bool | None
+    name: str | None = None
+    memory_bytes: int | None = None
+    uuid: str | None = Field(default=None, description="An identifier: hashed unless asked for")
+    pci_bus: str | None = Field(default=None, description="domain:bus:device.function")
+    driver: str | None = Field(default=None, description="Version by the maker's library; the bound kernel module by PCI")
+    compute_capability: str | None = None
+    power_limit_w: float | None = None
+    max_sm_clock_mhz: int | None = None
+    ecc_enabled: bool | None = None
+    mig_enabled: bool | None = None
     architecture: str | None = Field(default=None, description="As in Hopper or gfx942")
     serial: str | None = Field(default=None, description="An identifier: hashed unless asked for")
     board_part_number: str | None = None
@@ -198,6 +218,32 @@ class Link(Frozen):
     path: str | None = Field(description="The nearest thing they share, as nvidia-smi names it: PIX, PXB, PHB, NODE or SYS; None off the bus")
 
 
+class System(Frozen):
+    """What no machine can tell of itself: known only by declaration, and needed in a system description."""
+
+    name: str | None = None
+    submitter: str | None = None
+    division: str | None = None
+    status: str | None = Field(default=None, description="As in available, preview or rdi")
+    type: str | None = Field(default=None, description="datacenter, edge or both")
+    type_detail: str | None = None
+    nodes: int | None = Field(default=None, ge=1, description="Machines like this one in the system")
+    cooling: str | None = None
+    processor_interconnect: str | None = None
+    memory_configuration: str | None = None
+    network_topology: str | None = None
+    accelerator_interconnect: str | None = None
+    accelerator_interconnect_topology: str | None = None
+    accelerator_memory_kind: str | None = Field(default=None, description="As in HBM3")
+    accelerator_on_chip_memories: str | None = None
+    other_software: str | None = None
+    hardware_notes: str | None = None
+    software_notes: str | None = None
+
+
+Mark = Literal["detected", "declared", "unknown"]
+
+
 class Inventory(Frozen):
     """Everything `collect_inventory` found on one machine."""
 
@@ -211,6 +257,8 @@ class Inventory(Frozen):
     accelerators: tuple[Accelerator, ...]
     links: tuple[Link, ...] = Field(default=(), description="Between accelerators of this machine, each pair once")
     warnings: tuple[str, ...] = Field(default=(), description="What was read and is likely to cost performance, each with the mend")
+    system: System = System()
+    marks: dict[str, Mark] = Field(default_factory=dict, description="How each value is known, by its dotted path")
     probes: tuple[Probe, ...]
 
     @property
