@@ -7,11 +7,11 @@ import numpy as np
 from markupsafe import Markup
 
 from bench.report.series import INSTANTS, Course, bins, in_flight, spread, thin, tokens_per_s
-from bench.report.svg import SMALLEST_AXIS, Axis, Bar, Plot, bars, ecdf_points
 from bench.results.columns import Floats, known
 from bench.results.distributions import SHARES
 from bench.results.summary import Summary, Window
 from bench.statistics.percentiles import percentile
+from stack.runtime.svg import SMALLEST_AXIS, Axis, Bar, Plot, bars, ecdf_points
 
 TAIL = 4
 """A largest value beyond so many times the p99 would squeeze the rest: the axis ends at CUT times the p99 and the caption says so."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from bench.report.charts import Chart, number
-from bench.report.svg import Axis, Plot
 from bench.results.summary import Summary
 from bench.workload.arrivals import Concurrency, Constant, Gamma, Poisson
 from bench.workload.words import arrivals_in_words
+from stack.runtime.svg import Axis, Plot
 
 
 @dataclass(frozen=True)

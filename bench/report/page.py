@@ -1,7 +1,5 @@
 """Draws report.html: one file that needs no network, no script and no second file to be read."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -17,16 +15,9 @@ from bench.report.system import Panel, panel
 from bench.results.reconcile import Finding
 from bench.results.samples import Samples
 from bench.results.summary import Summary
+from stack.runtime.page import LOOK, content_policy
 
 TEMPLATES = Path(__file__).parent / "templates"
-LOOK = TEMPLATES / "look.css"
-"""Palette, type, tables and plots, for every page that shows figures."""
-
-
-def content_policy(style: str) -> str:
-    """The page may show itself and its own style, and load or run nothing."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
 def run_page(samples: Samples, summary: Summary, *, folder: str, findings: Sequence[Finding] = ()) -> bytes:

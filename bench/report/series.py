@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.report.svg import nice_step
 from bench.results.columns import CANCELLED, Bools, Floats, Ints, Tokens, View, gaps_ms
 from bench.results.samples import Samples
 from bench.results.steady import token_weights
+from stack.runtime.svg import nice_step
 
 MOST_BINS = 120
 """Bins of a rate over time; each is a round number of seconds wide."""

@@ -6,12 +6,12 @@ import numpy as np
 
 from bench.report.charts import SECONDS, Chart, band_legend, number
 from bench.report.series import thin
-from bench.report.svg import Axis, Plot
 from bench.results.columns import Floats
 from bench.results.summary import Window
 from bench.system.models import Energy, Gauge, Latency, SystemView
 from bench.system.series import Series, SeriesBook
 from bench.system.table import SystemTable
+from stack.runtime.svg import Axis, Plot
 
 MOST_POINTS = 600
 LOOKS = ("one", "two", "three", "four")

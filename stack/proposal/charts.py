@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from bench.report.charts import Chart, distributions
 from bench.report.series import course
-from bench.report.svg import Bar, bars
 from bench.results.files import REQUESTS, TOKENS
 from bench.results.samples import read_samples
 from stack.evidence import StoredRecord
+from stack.runtime.svg import Bar, bars
 
 
 def charts(stored: StoredRecord) -> tuple[Chart, ...]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report.page import LOOK, content_policy
 from stack.evidence import FigureClass, StoredRecord
 from stack.proposal.charts import charts
 from stack.proposal.claims import Outcome
 from stack.proposal.coverage import Status
 from stack.proposal.document import Scalar
 from stack.proposal.dossier import Dossier, RecordEntry
+from stack.runtime.page import LOOK, content_policy
 
 TEMPLATES = Path(__file__).parent / "templates"
 

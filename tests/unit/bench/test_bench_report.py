@@ -23,7 +23,6 @@ from bench.report.charts import MOST_DOTS, MOST_ROWS, distributions, number, ove
 from bench.report.curves import Run, curves
 from bench.report.page import run_page
 from bench.report.series import bins, course, in_flight, spread, thin, tokens_per_s
-from bench.report.svg import GRID_X, GRID_Y, Axis, Bar, Plot, bars, ecdf_points, nice_ticks, tick_text
 from bench.report.words import quality
 from bench.report.write import find_runs, report_folder
 from bench.results.files import REQUESTS, SYSTEM
@@ -33,6 +32,7 @@ from bench.results.samples import Samples
 from bench.results.summary import Summary
 from bench.system.readings import SOURCES
 from bench.system.table import SYSTEM_SCHEMA, WATCH_KEY, SourceState, WatchInfo
+from stack.runtime.svg import GRID_X, GRID_Y, Axis, Bar, Plot, bars, ecdf_points, nice_ticks, tick_text
 
 NOTHING = {"first_content_ns": None, "first_visible_ns": None, "last_content_ns": None, "n_first": None, "chunks": 0, "completion_tokens": None}
 
