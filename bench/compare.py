@@ -149,13 +149,18 @@ def _refuse_incomparable(runs: list[Run], folders: list[str]) -> None:
 
 
 def _definition(samples: Samples) -> dict[str, Any]:
-    """All that must be equal, by dotted name: the workload (not its name; files by their names) and the versions of the definitions."""
+    """All that must be equal, by dotted name: the workload (not its name; files by their names and contents) and the versions of the definitions."""
     run = samples.run
     workload = run.workload.model_dump(mode="json", exclude={"name"}, exclude_none=True)
     for section, field in PATHS:
         if isinstance(workload.get(section), dict) and field in workload[section]:
             workload[section][field] = Path(workload[section][field]).name
-    return {"schema_version": run.schema_version, "metrics_version": run.metrics_version, **_flat(workload)}
+    return {
+        "schema_version": run.schema_version,
+        "metrics_version": run.metrics_version,
+        **_flat(workload),
+        **{f"{name} (content)": digest for name, digest in run.inputs.items()},
+    }
 
 
 def _flat(document: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -215,5 +220,5 @@ def _output_interval(a: Run, b: Run, confidence: float) -> Interval | None:
 
 
 def _goodput_counts(run: Run) -> tuple[int, int]:
-    goodput, requests = run.summary.goodput, run.summary.requests
-    return (goodput.good if goodput else 0, requests.ok + requests.failed)
+    goodput = run.summary.goodput
+    return (goodput.good if goodput else 0, int((run.view.ok | run.view.failed).sum()))

@@ -27,9 +27,9 @@ def draft(summary: Summary, out: Path) -> tuple[RecordDraft, list[ArtifactSource
     record = RecordDraft(
         kind=KIND,
         title=f"Benchmark {summary.workload.name or 'workload'} of {summary.workload.model}",
-        config={"workload": summary.workload.model_dump(mode="json"), "seed": summary.seed, "url": summary.url},
+        config={"workload": summary.workload.model_dump(mode="json"), "seed": summary.seed, "url": summary.url, "inputs": summary.inputs},
         figures=tuple(figures(summary)),
-        results=summary.model_dump(mode="json", exclude={"workload", "seed", "url", "tool"}),
+        results=summary.model_dump(mode="json", exclude={"workload", "seed", "url", "inputs", "tool"}),
     )
     parquet, words = "application/vnd.apache.parquet", "application/yaml"
     return record, [

@@ -24,6 +24,7 @@ from bench.system.cache_guard import reset_prefix_cache
 from bench.system.watch import SystemWatch
 from bench.unfinished import Manifest
 from bench.workload import Workload
+from bench.workload.files import input_digests
 from bench.workload.prompts import Sessions
 from stack.evidence.provenance import host, tool
 from stack.evidence.record import now
@@ -143,6 +144,7 @@ def _prepare(workload: Workload, target: Target, out: Path, seed: int, watching:
         url=target.url,
         tool=ToolInfo(**tool().model_dump()),
         started_at=now(),
+        inputs=input_digests(workload),
         cache_reset=cache_reset,
         shared_share=bodies.shared_share,
     )

@@ -4,6 +4,8 @@ from datetime import datetime
 from itertools import count
 from pathlib import Path
 
+from pydantic import Field
+
 from bench.frozen import Frozen
 from bench.load.spool import SPOOL
 from bench.results.summary import ToolInfo
@@ -22,6 +24,7 @@ class Manifest(Frozen):
     url: str
     tool: ToolInfo
     started_at: datetime
+    inputs: dict[str, str] = Field(default_factory=dict)
     cache_reset: str = ""
     shared_share: float = 0.0
 

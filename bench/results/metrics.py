@@ -62,6 +62,8 @@ def summarize(samples: Samples) -> Summary:
         quality=quality,
         client=client,
         workload=run.workload,
+        inputs=run.inputs,
+        cache_reset=run.cache_reset,
         seed=run.seed,
         url=run.url,
         calibration=run.calibration,

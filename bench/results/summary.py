@@ -80,6 +80,7 @@ class RunInfo(Frozen):
     client: ClientHealth = Field(description="Over all workers: CPU seconds added up, of the rest the worst")
     workers: tuple[WorkerInfo, ...] = ()
     calibration: CalibrationNote | None = Field(default=None, description="What `bench calibrate` had found of this client, where it was given")
+    inputs: dict[str, str] = Field(default_factory=dict, description="SHA-256 of each file that the workload names, by field; empty: not recorded")
     cache_reset: str = Field(default="", description="Whether the prefix cache was emptied first: reset, off, or not reset and why; empty: not recorded")
     shared_share: float | None = Field(default=None, description="Share of prompt tokens that prompts have in common by design; null: unknown")
 
@@ -296,6 +297,8 @@ class Summary(Frozen):
     quality: QualityView | None = Field(default=None, description="Whether answers were right and long enough; null: the workload does not ask")
     client: ClientFigures
     workload: Workload
+    inputs: dict[str, str] = Field(default_factory=dict, description="SHA-256 of each file that the workload names, by field")
+    cache_reset: str = Field(default="", description="Whether the prefix cache was emptied first: reset, off, or not reset and why")
     seed: int
     url: str
     calibration: CalibrationNote | None = None

@@ -10,10 +10,13 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.workload.models import Workload
 from stack.runtime.errors import describe_validation
+from stack.runtime.files import sha256_file
 
 CATALOG = Path(__file__).parent / "catalog"
 PATHS = (("arrivals", "file"), ("prompts", "file"), ("prompts", "tokenizer"), ("quality", "file"))
 """Fields that name a file relative to the workload's."""
+
+TOKENIZER = "tokenizer.json"
 
 
 def load_workload(source: str | Path, *, model: str | None = None, tokenizer: Path | None = None) -> Workload:
@@ -45,6 +48,21 @@ def load_workload(source: str | Path, *, model: str | None = None, tokenizer: Pa
 def ready_workloads() -> list[Path]:
     """The files of the workloads that come with the package."""
     return sorted(CATALOG.glob("*.yaml"))
+
+
+def input_digests(workload: Workload) -> dict[str, str]:
+    """SHA-256 of each file that the workload names, by dotted field; a folder stands for the tokenizer.json in it. BenchError where one cannot be read."""
+    digests = {}
+    for section, field in PATHS:
+        named = getattr(getattr(workload, section), field, None)
+        if named is None:
+            continue
+        path = Path(named) / TOKENIZER if Path(named).is_dir() else Path(named)
+        try:
+            digests[f"{section}.{field}"] = sha256_file(path)
+        except OSError as error:
+            raise BenchError(f"field `{section}.{field}`: {path}: {error.strerror}") from None
+    return digests
 
 
 def _make_absolute(document: dict[str, Any], base: Path) -> None:

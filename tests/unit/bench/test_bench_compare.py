@@ -111,6 +111,7 @@ def test_one_run_against_repeats_is_refused(tmp_path: Path) -> None:
         (workload(), {}, r"slo\.ttft_ms: 60\.0 and None"),
         (SLO, {"schema_version": "stackproof.bench/v0"}, r"schema_version"),
         (SLO, {"metrics_version": METRICS_VERSION - 1}, r"metrics_version"),
+        (SLO, {"inputs": {"prompts.file": "00ff"}}, r"prompts\.file \(content\): None and '00ff'"),
     ],
 )
 def test_runs_of_another_kind_are_refused_by_name_of_what_differs(tmp_path: Path, load: Workload, described: dict[str, Any], words: str) -> None:

@@ -1,11 +1,13 @@
 """A workload file is small, strict, and says which field is wrong."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from bench import BenchError, load_workload, ready_workloads
+from bench.workload.files import input_digests
 
 SMALLEST = '{model: mock, arrivals: {kind: concurrency, streams: 64}, prompts: {kind: text, text: "hello", max_tokens: 128}, stop: {requests: 256}}'
 
@@ -66,3 +68,12 @@ def test_ready_workloads_load_by_name_and_leave_the_model_open() -> None:
 def test_a_workload_survives_the_way_through_its_own_yaml(tmp_path: Path) -> None:
     workload = load_workload("chat-open", model="m")
     assert load_workload(put(tmp_path, yaml.safe_dump(workload.model_dump(mode="json", exclude_none=True)))) == workload
+
+
+def test_the_files_that_a_workload_names_are_known_by_their_contents(tmp_path: Path) -> None:
+    (tmp_path / "asked.jsonl").write_text('{"prompt": "hello"}\n')
+    workload = load_workload(put(tmp_path, SMALLEST.replace('{kind: text, text: "hello"', "{kind: jsonl, file: asked.jsonl")))
+    assert input_digests(workload) == {"prompts.file": hashlib.sha256(b'{"prompt": "hello"}\n').hexdigest()}
+    (tmp_path / "asked.jsonl").unlink()
+    with pytest.raises(BenchError, match=r"field `prompts\.file`: .*asked\.jsonl: No such file"):
+        input_digests(workload)
