@@ -16,6 +16,9 @@ def warnings_of(inventory: Inventory) -> tuple[str, ...]:
 def _warnings(inventory: Inventory) -> Iterator[str]:
     for accelerator in inventory.accelerators:
         yield from _pcie(accelerator)
+        if accelerator.source == "nvml" and accelerator.name is None and accelerator.memory_bytes is None:
+            reason = inventory.reason(f"accelerators.{accelerator.index}") or inventory.reason(f"accelerators.{accelerator.index}.name")
+            yield f"accelerator {accelerator.index} does not answer ({reason}): look for XID errors in the kernel's log, then reset it or restart the machine"
         if accelerator.uncorrected_ecc_errors:
             yield (
                 f"accelerator {accelerator.index}: {accelerator.uncorrected_ecc_errors} uncorrected memory errors since its driver was loaded: "

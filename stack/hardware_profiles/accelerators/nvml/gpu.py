@@ -46,7 +46,6 @@ def read_gpu(tree: Tree, index: int, handle: Any, links: Ends) -> Accelerator:
         return text(ask(function, handle))
 
     pci_bus = field("pci_bus", lambda: pci_address(handle))
-    limits_w = field("power_limits", lambda: ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)) or (None, None)
     mig_enabled = field("mig_enabled", lambda: bool(ask(pynvml.nvmlDeviceGetMigMode, handle)[0]))
     return Accelerator(
         index=index,
@@ -68,8 +67,8 @@ def read_gpu(tree: Tree, index: int, handle: Any, links: Ends) -> Accelerator:
         vbios=field("vbios", lambda: text_of(pynvml.nvmlDeviceGetVbiosVersion)),
         cuda_version=of_system("cuda_version", lambda: cuda_version(ask(pynvml.nvmlSystemGetCudaDriverVersion_v2))),
         default_power_limit_w=field("default_power_limit_w", lambda: watts(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)),
-        min_power_limit_w=_thousandth(limits_w[0]),
-        max_power_limit_w=_thousandth(limits_w[1]),
+        min_power_limit_w=field("min_power_limit_w", lambda: ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)[0] / 1000),
+        max_power_limit_w=field("max_power_limit_w", lambda: ask(pynvml.nvmlDeviceGetPowerManagementLimitConstraints, handle)[1] / 1000),
         max_memory_clock_mhz=field("max_memory_clock_mhz", lambda: int(ask(pynvml.nvmlDeviceGetMaxClockInfo, handle, pynvml.NVML_CLOCK_MEM))),
         uncorrected_ecc_errors=field("uncorrected_ecc_errors", lambda: _uncorrected(handle)),
         partitions=read_partitions(tree, probe, handle) if mig_enabled else (),
@@ -91,10 +90,6 @@ def architecture(number: int) -> str:
 def cuda_version(number: int) -> str:
     """NVML tells 1000 x major + 10 x minor."""
     return f"{number // 1000}.{number % 1000 // 10}"
-
-
-def _thousandth(milliwatts: int | None) -> float | None:
-    return None if milliwatts is None else milliwatts / 1000
 
 
 def _uncorrected(handle: Any) -> int:

@@ -13,7 +13,6 @@ MENDS = {
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "the loaded kernel module is older or newer than the library, as after an update: restart the machine, "
     "or unload and load the nvidia modules; in a container, remove a driver library that its image brings",
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "the library is installed and the kernel module is not loaded: modprobe nvidia",
-    pynvml.NVML_ERROR_GPU_IS_LOST: "it fell off the bus: look for XID 79 in the kernel's log, then reset it or restart the machine",
 }
 """What to do about an error whose own words do not say."""
 
