@@ -4,19 +4,22 @@ import platform
 from collections import Counter
 
 from stack.hardware_profiles import cgroup
-from stack.hardware_profiles.inventory import Cache, Cpu
-from stack.hardware_profiles.tree import Tree, UnreadableError, parse_cpu_list, parse_size
+from stack.hardware_profiles.inventory import Cache, Cpu, NumaNode
+from stack.hardware_profiles.tree import Tree, UnreadableError, as_integer, parse_cpu_list, parse_size, printable
 
 # What decides the data types and kernels of CPU inference: vector width, bf16 and fp16 arithmetic, int8 dot products, tile units.
 ISA_OF_INTEREST = frozenset(
     (
-        *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx_ne_convert"),
-        *("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
-        *("amx_tile", "amx_bf16", "amx_int8", "amx_fp16"),
-        *("asimd", "asimddp", "asimdhp", "bf16", "i8mm", "sve", "sve2", "svebf16", "svei8mm", "sme"),
+        *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx_vnni_int8", "avx_vnni_int16", "avx_ne_convert", "avx_ifma", "avx10"),
+        *("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512cd", "avx512ifma", "avx512vbmi", "avx512_vbmi2", "avx512_bitalg"),
+        *("avx512_vnni", "avx512_bf16", "avx512_fp16", "avx512_vpopcntdq", "avx512_vp2intersect"),
+        *("amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "amx_complex"),
+        *("asimd", "asimddp", "asimdhp", "asimdfhm", "fphp", "bf16", "i8mm", "f8mm4", "f8mm8"),
+        *("sve", "sve2", "sve2p1", "svebf16", "svei8mm", "svef32mm", "sme", "sme2", "smei8i32", "smeb16f32"),
     )
 )
 CPU = "sys/devices/system/cpu"
+NODES = "sys/devices/system/node"
 
 
 def read_cpu(tree: Tree) -> Cpu:
@@ -34,9 +37,50 @@ def read_cpu(tree: Tree) -> Cpu:
         limit_cores=tree.attempt("cpu.limit_cores", lambda: cgroup.cpu_limit(tree)),
         isa=tree.attempt("cpu.isa", lambda: _isa(info)) or (),
         caches=tree.attempt("cpu.caches", lambda: _caches(tree, _some(cpus))) or (),
-        numa_nodes=tree.attempt("cpu.numa_nodes", lambda: len(_cpus(tree, "sys/devices/system/node/online"))),
+        numa_nodes=tree.attempt("cpu.numa_nodes", lambda: len(_cpus(tree, f"{NODES}/online"))),
         virtualized=tree.attempt("cpu.virtualized", lambda: _virtualized(info)),
+        nodes=_nodes(tree),
+        governor=tree.attempt("cpu.governor", lambda: _governor(tree, _some(cpus))),
+        max_mhz=tree.attempt("cpu.max_mhz", lambda: _max_khz(tree, _some(cpus)) / 1000),
     )
+
+
+def _nodes(tree: Tree) -> tuple[NumaNode, ...]:
+    """NUMA nodes with their processors and memory; each value fails alone."""
+    numbers = tree.attempt("cpu.nodes", lambda: sorted(_cpus(tree, f"{NODES}/online"))) or []
+    return tuple(_node(tree, number) for number in numbers)
+
+
+def _node(tree: Tree, number: int) -> NumaNode:
+    where, probe = f"{NODES}/node{number}", f"cpu.nodes.{number}"
+    return NumaNode(
+        node=number,
+        cpus=tree.attempt(f"{probe}.cpus", lambda: _cpu_count(tree, f"{where}/cpulist")),
+        memory_bytes=tree.attempt(f"{probe}.memory_bytes", lambda: _node_memory(tree, f"{where}/meminfo")),
+    )
+
+
+def _cpu_count(tree: Tree, where: str) -> int:
+    """A node of memory alone has an empty list."""
+    return len(parse_cpu_list(text, where=f"/{where}")) if (text := printable(tree.read(where).decode(errors="replace"))) else 0
+
+
+def _node_memory(tree: Tree, where: str) -> int:
+    """Of the line `Node 0 MemTotal:  24653284 kB`."""
+    for line in tree.text(where).splitlines():
+        row = line.split()
+        if len(row) == 5 and row[2] == "MemTotal:" and row[4] == "kB":
+            return as_integer(row[3], where=f"/{where}") * 1024
+    raise UnreadableError(f"/{where} has no MemTotal in kB")
+
+
+def _governor(tree: Tree, cpus: list[int]) -> str:
+    """A virtual machine's processor has none: its host sets the frequency."""
+    return ",".join(sorted({tree.line(f"{CPU}/cpu{number}/cpufreq/scaling_governor") for number in cpus}))
+
+
+def _max_khz(tree: Tree, cpus: list[int]) -> int:
+    return max(tree.integer(f"{CPU}/cpu{number}/cpufreq/cpuinfo_max_freq") for number in cpus)
 
 
 def _cpuinfo(tree: Tree) -> dict[str, str]:
