@@ -7,6 +7,7 @@ from stack.evidence import Recompute
 
 MODULES = {
     "inventory": "stack.hardware_profiles.evidence",
+    "cluster-inventory": "stack.hardware_profiles.cluster.evidence",
     "model": "stack.serving.evidence",
     "serving": "stack.serving.evidence",
     "bench": "bench.evidence",
