@@ -1,7 +1,8 @@
 """Layer (i)(A): what is in this machine.
 
-In: /proc, /sys, the NVIDIA management library, installed distributions' metadata. Out: a frozen
-`Inventory` in which an unknown value is None and a probe says why, and the evidence record made of it.
+In: /proc, /sys, makers' management libraries and tools, installed distributions' metadata, what people declare.
+Out: a frozen `Inventory` in which an unknown value is None and a probe says why, the evidence record made of it,
+an MLPerf system description and node labels.
 It must never guess a value, import torch, vllm or ray, change anything on the machine, or show an
 identifier (serial, UUID, MAC) that was not asked for.
 """

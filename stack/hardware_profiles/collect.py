@@ -8,6 +8,7 @@ from stack.hardware_profiles.accelerators.pci import scan_pci
 from stack.hardware_profiles.cpu import read_cpu
 from stack.hardware_profiles.host import read_host
 from stack.hardware_profiles.inventory import Inventory
+from stack.hardware_profiles.marks import mark
 from stack.hardware_profiles.memory import read_memory
 from stack.hardware_profiles.network import read_network
 from stack.hardware_profiles.software import read_software
@@ -45,4 +46,4 @@ def collect_inventory(root: Path = THIS_MACHINE, *, identifiers: bool = False) -
         links=nvidia.links,
         probes=tuple(tree.probes),
     )
-    return found.model_copy(update={"warnings": warnings_of(found)})
+    return mark(found.model_copy(update={"warnings": warnings_of(found)}))

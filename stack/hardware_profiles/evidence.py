@@ -1,11 +1,12 @@
 """The evidence record of an inventory, and its recomputation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import ValidationError
 
 from stack.evidence import ArtifactSource, EvidenceError, Figure, FigureClass, RecordDraft, StoredRecord
 from stack.hardware_profiles.inventory import Inventory
+from stack.hardware_profiles.marks import declared_paths
 from stack.runtime.errors import describe_validation
 
 KIND = "inventory"
@@ -39,7 +40,7 @@ def recompute(stored: StoredRecord) -> list[Figure]:
 
 
 def figures(inventory: Inventory) -> list[Figure]:
-    """Each is what the machine said of itself; unknown ones carry the probe's reason."""
+    """What the machine said of itself is measured, what people said of it declared; unknown ones carry the probe's reason."""
     cpu, memory, host, software = inventory.cpu, inventory.memory, inventory.host, inventory.software
     interfaces = [each for each in inventory.network if not each.virtual]
     gpus = inventory.accelerators
@@ -47,9 +48,17 @@ def figures(inventory: Inventory) -> list[Figure]:
     gpu_count = len(gpus) or _count(inventory, "accelerators.pci", 0)
     gpu_models = ", ".join(sorted({gpu.name for gpu in gpus if gpu.name})) or ("none" if gpu_count == 0 else None)
 
-    def figure(name: str, value: Value, *, unit: str = "", probe: str = "") -> Figure:
+    declared = declared_paths(inventory)
+
+    def figure(name: str, value: Value, *, unit: str = "", probe: str = "", parts: Sequence[str] = ()) -> Figure:
+        """`parts`: the paths of the values that a sum or a list is made of."""
         note = "" if value is not None else inventory.reason(probe or name) or "could not be read"
-        return Figure(name=name, value=value, unit=unit, kind=FigureClass.MEASURED, derived_from=(ARTIFACT,), note=note)
+        kind = FigureClass.DECLARED if declared.intersection((name, probe, *parts)) else FigureClass.MEASURED
+        return Figure(name=name, value=value, unit=unit, kind=kind, derived_from=(ARTIFACT,), note=note)
+
+    sizes = [f"storage.{disk.device}.size_bytes" for disk in inventory.storage]
+    speeds = [f"network.{each.name}.speed_mbit_s" for each in interfaces]
+    names, memories = ([f"accelerators.{gpu.index}.{field}" for gpu in gpus] for field in ("name", "memory_bytes"))
 
     return [
         figure("cpu.model", cpu.model),
@@ -59,16 +68,27 @@ def figures(inventory: Inventory) -> list[Figure]:
         figure("cpu.instruction_sets", " ".join(cpu.isa) or None, probe="cpu.isa"),
         figure("memory.total_gib", _scaled(memory.total_bytes, GIB), unit="GiBy", probe="memory.total_bytes"),
         figure("storage.devices", _count(inventory, "storage", len(inventory.storage)), probe="storage"),
-        figure("storage.total_gb", _scaled(_total(disk.size_bytes for disk in inventory.storage), GB), unit="GBy", probe="storage"),
+        figure("storage.total_gb", _scaled(_total(disk.size_bytes for disk in inventory.storage), GB), unit="GBy", probe="storage", parts=sizes),
         figure("network.interfaces", _count(inventory, "network", len(interfaces)), probe="network"),
-        figure("network.fastest_mbit_s", max((each.speed_mbit_s for each in interfaces if each.speed_mbit_s is not None), default=None), unit="Mbit/s"),
+        figure(
+            "network.fastest_mbit_s",
+            max((each.speed_mbit_s for each in interfaces if each.speed_mbit_s is not None), default=None),
+            unit="Mbit/s",
+            parts=speeds,
+        ),
+        figure("host.vendor", host.vendor),
+        figure("host.product", host.product),
         figure("host.virtualization", host.virtualization),
         figure("software.operating_system", software.operating_system),
         figure("software.kernel", software.kernel),
-        *(figure(f"software.{each.name}", each.version, probe=f"software.packages.{each.name}") for each in software.packages),
+        *(
+            figure(f"software.{each.name}", each.version, probe=f"software.packages.{each.name}", parts=[f"software.packages.{each.name}.version"])
+            for each in software.packages
+        ),
         figure("accelerators.count", gpu_count, probe="accelerators.pci"),
-        figure("accelerators.models", gpu_models, probe="accelerators.pci"),
-        figure("accelerators.memory_gib", _scaled(_total(gpu.memory_bytes for gpu in gpus), GIB), unit="GiBy", probe="accelerators.nvml"),
+        figure("accelerators.models", gpu_models, probe="accelerators.pci", parts=names),
+        figure("accelerators.memory_gib", _scaled(_total(gpu.memory_bytes for gpu in gpus), GIB), unit="GiBy", probe="accelerators.nvml", parts=memories),
+        *(figure(f"system.{name}", value) for name, value in inventory.system if value is not None),
     ]
 
 

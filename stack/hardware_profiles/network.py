@@ -28,8 +28,8 @@ def _interface(tree: Tree, name: str, rdma: dict[str, str]) -> NetworkInterface:
     virtual = not tree.exists(f"{where}/device")
 
     def offered(name: str, read: Callable[[], T], *, file: str) -> T | None:
-        """What only some devices have: the absence of its file is an answer, not a failure."""
-        return tree.attempt(f"{probe}.{name}", read) if tree.exists(f"{where}/device/{file}") else None
+        """What only some devices have: the absence of its file is the answer None, not a failure."""
+        return tree.attempt(f"{probe}.{name}", lambda: read() if tree.exists(f"{where}/device/{file}") else None)
 
     return NetworkInterface(
         name=name,
@@ -37,9 +37,9 @@ def _interface(tree: Tree, name: str, rdma: dict[str, str]) -> NetworkInterface:
         # The kernel says -1, or refuses the read, when the driver does not know the speed.
         speed_mbit_s=tree.attempt(f"{probe}.speed_mbit_s", lambda: tree.integer(f"{where}/speed")),
         state=tree.attempt(f"{probe}.state", lambda: tree.line(f"{where}/operstate")),
-        driver=None if virtual else tree.attempt(f"{probe}.driver", lambda: tree.link_name(f"{where}/device/driver")),
+        driver=tree.attempt(f"{probe}.driver", lambda: None if virtual else tree.link_name(f"{where}/device/driver")),
         address=tree.attempt(f"{probe}.address", lambda: tree.identifier(tree.line(f"{where}/address"))),
-        rdma=None if virtual else rdma.get(tree.target(f"{where}/device")),
+        rdma=tree.attempt(f"{probe}.rdma", lambda: None if virtual else rdma.get(tree.target(f"{where}/device"))),
         virtual_functions=offered("virtual_functions", lambda: tree.integer(f"{where}/device/sriov_numvfs"), file="sriov_numvfs"),
         max_virtual_functions=offered("max_virtual_functions", lambda: tree.integer(f"{where}/device/sriov_totalvfs"), file="sriov_totalvfs"),
         numa_node=offered("numa_node", lambda: numa_node(tree, f"{where}/device"), file="numa_node"),

@@ -35,8 +35,9 @@ def read_software(tree: Tree) -> Software:
         packages=tuple(_package(tree, name, distributions) for name, distributions in PACKAGES.items()),
         container_runtimes=_runtimes(tree),
         drivers=_drivers(tree),
-        cuda=tree.attempt("software.cuda", lambda: _cuda(tree)) if tree.exists(CUDA) else None,
-        rocm=tree.attempt("software.rocm", lambda: _version(tree.line(ROCM), where=ROCM)) if tree.exists(ROCM) else None,
+        # Not installed is the answer None, not a failure.
+        cuda=tree.attempt("software.cuda", lambda: _cuda(tree) if tree.exists(CUDA) else None),
+        rocm=tree.attempt("software.rocm", lambda: _version(tree.line(ROCM), where=ROCM) if tree.exists(ROCM) else None),
     )
 
 

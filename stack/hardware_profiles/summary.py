@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from stack.hardware_profiles.inventory import Accelerator, Inventory, NetworkInterface, Storage
+from stack.hardware_profiles.inventory import Accelerator, Dimm, Inventory, NetworkInterface, NumaNode, Storage
+from stack.hardware_profiles.marks import declared_paths
 
 GIB = 1 << 30
 
@@ -22,15 +23,32 @@ def rows(inventory: Inventory) -> list[tuple[str, str | None]]:
         ("usable cores", None if cpu.usable_cores is None else f"{cpu.usable_cores:g}"),
         ("instruction sets", _joined(cpu.isa)),
         ("caches", _joined(f"L{cache.level} {cache.kind[:1]} {cache.instances}x{_kib(cache.size_bytes)}" for cache in cpu.caches)),
-        ("NUMA nodes", None if cpu.numa_nodes is None else str(cpu.numa_nodes)),
+        ("frequency", _joined([cpu.max_mhz and f"up to {cpu.max_mhz:g} MHz", cpu.governor and f"governor {cpu.governor}"])),
+        ("NUMA nodes", None if cpu.numa_nodes is None else _nodes(cpu.numa_nodes, cpu.nodes)),
         ("memory", _gib(memory.total_bytes)),
         ("memory available / limit", f"{_gib(memory.available_bytes) or '?'} / {_limit(inventory)}"),
+        ("memory modules", _modules(memory.dimms)),
+        ("swap / shared / lockable", f"{_gib(memory.swap_bytes) or '?'} / {_gib(memory.shared_bytes) or '?'} / {_locked(inventory)}"),
         *(("storage", _storage(disk)) for disk in inventory.storage),
         *(("network", _network(interface)) for interface in inventory.network if not interface.virtual),
         *(("accelerator", row) for row in _accelerators(inventory.accelerators)),
         ("operating system", _joined([software.operating_system, software.kernel and f"kernel {software.kernel}"])),
+        ("drivers", ", ".join(" ".join(filter(None, (each.name, each.version))) for each in software.drivers) or "none loaded that are known"),
+        ("toolkits", _joined([software.cuda and f"CUDA {software.cuda}", software.rocm and f"ROCm {software.rocm}"]) or "none installed"),
+        ("container runtimes", ", ".join(software.container_runtimes) or "none found"),
         ("software", ", ".join(f"{each.name} {each.version}" for each in software.packages if each.version) or "none of the stack's"),
+        *((f"{path} (declared)", str(_at(inventory, path))) for path in sorted(declared_paths(inventory)) if path.startswith("system.")),
     ]
+
+
+def unknown_rows(inventory: Inventory) -> list[tuple[str, str]]:
+    """What could not be read and nobody declared, with the reason; what is only not installed is left to the JSON."""
+    declared = declared_paths(inventory)
+    return [(probe.name, probe.reason) for probe in inventory.failures if probe.name not in declared and probe.reason != "not installed"]
+
+
+def _at(inventory: Inventory, path: str) -> object:
+    return getattr(inventory.system, path.removeprefix("system."))
 
 
 def _joined(parts: Iterable[str | None]) -> str | None:
@@ -49,6 +67,23 @@ def _limit(inventory: Inventory) -> str:
     return _gib(inventory.memory.limit_bytes) or ("unknown" if inventory.reason("memory.limit_bytes") else "none")
 
 
+def _locked(inventory: Inventory) -> str:
+    size = inventory.memory.locked_limit_bytes
+    return f"{size >> 10} KiB" if size is not None else "unknown" if inventory.reason("memory.locked_limit_bytes") else "no limit"
+
+
+def _nodes(count: int, nodes: tuple[NumaNode, ...]) -> str:
+    each = ", ".join(f"{node.node}: {'?' if node.cpus is None else node.cpus} threads, {_gib(node.memory_bytes) or '?'}" for node in nodes)
+    return f"{count} ({each})" if each else str(count)
+
+
+def _modules(dimms: tuple[Dimm, ...]) -> str | None:
+    """As in `24 x 64.0 GiB DDR5 5600 MT/s`."""
+    counted = Counter((dimm.size_bytes, dimm.kind, dimm.speed_mt_s) for dimm in dimms)
+    kinds = (f"{count} x {_joined([_gib(size) or 'size unknown', kind, speed and f'{speed} MT/s'])}" for (size, kind, speed), count in counted.items())
+    return ", ".join(kinds) or None
+
+
 def _storage(disk: Storage) -> str:
     kind = {True: "rotating", False: "solid state", None: None}[disk.rotational]
     mounted = ", ".join(disk.file_systems)
@@ -57,7 +92,8 @@ def _storage(disk: Storage) -> str:
 
 def _network(interface: NetworkInterface) -> str:
     speed = "speed unknown" if interface.speed_mbit_s is None else f"{interface.speed_mbit_s} Mbit/s"
-    return ", ".join(part for part in (interface.name, speed, interface.state, interface.driver) if part)
+    functions = interface.max_virtual_functions and f"SR-IOV {interface.virtual_functions or 0} of {interface.max_virtual_functions}"
+    return ", ".join(part for part in (interface.name, speed, interface.state, interface.driver, interface.rdma, functions) if part)
 
 
 def _accelerators(found: tuple[Accelerator, ...]) -> list[str | None]:
