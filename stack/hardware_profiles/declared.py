@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -71,7 +72,7 @@ def declare(inventory: Inventory, declarations: Declarations, *, source: str) ->
     content = inventory.model_dump(mode="json")
     for path, value in declarations.items():
         *folders, last = known[path].route
-        place = content
+        place: Any = content
         for folder in folders:
             place = place[folder]
         place[last] = value
@@ -90,7 +91,8 @@ def _problem(inventory: Inventory, path: str, known: Mapping[str, Leaf]) -> str:
         return "names no single value of this inventory: the paths are those of `marks` in `stackproof inventory --json`"
     if path.rpartition(".")[2] in IDENTIFIERS:
         return "is an identifier, which only the machine tells"
-    if told := TOLD_ELSEWHERE.get(path, lambda _: "")(inventory):
+    elsewhere = TOLD_ELSEWHERE.get(path)
+    if elsewhere is not None and (told := elsewhere(inventory)):
         return f"is detected on this machine ({told}): take it out of the declarations"
     if inventory.marks.get(path) != "unknown":
         return f"is detected on this machine ({_shown(leaf.value)}): take it out of the declarations"

@@ -25,8 +25,8 @@ def node_labels(inventory: Inventory) -> Labels:
 
 
 def feature_file(labels: Labels) -> str:
-    """For NFD's features.d, and for reading."""
-    return "".join(f"{name}={value}\n" for name, value in labels.items()) or "# no accelerator was found on this node\n"
+    """One line each; empty on a node without accelerators."""
+    return "".join(f"{name}={value}\n" for name, value in labels.items())
 
 
 def label_value(text: str | None) -> str:

@@ -75,7 +75,7 @@ def _modules(inventory: Inventory) -> Answer:
 
 def _module(size: int | None, kind: str | None, speed: int | None, maker: str | None, part: str | None) -> str:
     board = " ".join(filter(None, (maker, part)))
-    what = " ".join(filter(None, (_gib(size) or "unknown size", kind, speed and f"at {speed} MT/s")))
+    what = " ".join(part for part in (_gib(size) or "unknown size", kind, f"at {speed} MT/s" if speed else None) if part)
     return f"{what}, {board}" if board else what
 
 
@@ -140,13 +140,9 @@ def _framework(inventory: Inventory) -> Answer:
 def _other_software(inventory: Inventory) -> Answer:
     software = inventory.software
     drivers = {each.driver for each in inventory.accelerators if each.driver}
-    parts = [
-        _versions(inventory, OTHERS),
-        *sorted(f"driver {each}" for each in drivers),
-        software.cuda and f"CUDA {software.cuda}",
-        software.rocm and f"ROCm {software.rocm}",
-    ]
-    return _known(", ".join(filter(None, [*parts, f"Python {software.python}", *software.container_runtimes])))
+    toolkits = [f"{name} {version}" for name, version in (("CUDA", software.cuda), ("ROCm", software.rocm)) if version]
+    parts = [_versions(inventory, OTHERS), *sorted(f"driver {each}" for each in drivers), *toolkits, f"Python {software.python}", *software.container_runtimes]
+    return _known(", ".join(filter(None, parts)))
 
 
 def _versions(inventory: Inventory, names: Iterable[str]) -> str:

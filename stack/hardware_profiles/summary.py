@@ -23,7 +23,7 @@ def rows(inventory: Inventory) -> list[tuple[str, str | None]]:
         ("usable cores", None if cpu.usable_cores is None else f"{cpu.usable_cores:g}"),
         ("instruction sets", _joined(cpu.isa)),
         ("caches", _joined(f"L{cache.level} {cache.kind[:1]} {cache.instances}x{_kib(cache.size_bytes)}" for cache in cpu.caches)),
-        ("frequency", _joined([cpu.max_mhz and f"up to {cpu.max_mhz:g} MHz", cpu.governor and f"governor {cpu.governor}"])),
+        ("frequency", _joined([f"up to {cpu.max_mhz:g} MHz" if cpu.max_mhz else None, cpu.governor and f"governor {cpu.governor}"])),
         ("NUMA nodes", None if cpu.numa_nodes is None else _nodes(cpu.numa_nodes, cpu.nodes)),
         ("memory", _gib(memory.total_bytes)),
         ("memory available / limit", f"{_gib(memory.available_bytes) or '?'} / {_limit(inventory)}"),
@@ -80,7 +80,7 @@ def _nodes(count: int, nodes: tuple[NumaNode, ...]) -> str:
 def _modules(dimms: tuple[Dimm, ...]) -> str | None:
     """As in `24 x 64.0 GiB DDR5 5600 MT/s`."""
     counted = Counter((dimm.size_bytes, dimm.kind, dimm.speed_mt_s) for dimm in dimms)
-    kinds = (f"{count} x {_joined([_gib(size) or 'size unknown', kind, speed and f'{speed} MT/s'])}" for (size, kind, speed), count in counted.items())
+    kinds = (f"{count} x {_joined([_gib(size) or 'size unknown', kind, f'{speed} MT/s' if speed else None])}" for (size, kind, speed), count in counted.items())
     return ", ".join(kinds) or None
 
 
