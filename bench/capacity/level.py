@@ -1,6 +1,5 @@
 """The service level a rate must hold, and whether a run held it (models and pure functions)."""
 
-import math
 import re
 from typing import Literal
 
@@ -11,9 +10,10 @@ from bench.frozen import Frozen
 from bench.results.summary import Metric, Summary
 from bench.statistics.early_stopping import certification_floor
 from bench.workload.slo import PRESETS
+from stack.runtime import durations
+from stack.runtime.errors import StackproofError
 
 SHARES = {"p90": 0.90, "p95": 0.95, "p99": 0.99}
-UNIT_S = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 OUT_OF_TIME = "the time budget is used up"
 CLIENT_BOUND = "client-bound"
 
@@ -58,11 +58,10 @@ class Judgement(Frozen):
 
 def parse_duration_s(text: str, *, field: str) -> float:
     """Seconds from `500ms`, `2s`, `20m`; BenchError names `field`."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)", text.strip())
-    seconds = float(found[1]) * UNIT_S[found[2]] if found else 0.0
-    if not 0 < seconds < math.inf:
-        raise BenchError(f"field `{field}`: give a time above 0 with its unit, as in 500ms, 2s or 20m, got {text!r}")
-    return seconds
+    try:
+        return durations.parse_duration_s(text, field=field)
+    except StackproofError as error:
+        raise BenchError(str(error)) from None
 
 
 def parse_level(text: str) -> ServiceLevel:
