@@ -1,96 +1,65 @@
-"""What psutil, NVML and RAPL tell of the machine the load generator runs on (edge). Each fails alone, with a reason."""
+"""The live readings of `stack.hardware_profiles.telemetry` under the names and units of the samples file (edge). Each source fails alone, with a reason."""
 
-import contextlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import psutil
-import pynvml
 
 from bench.system.readings import Reading, UnreadableError, labels_text
+from stack.hardware_profiles import telemetry
+from stack.hardware_profiles.telemetry.host import HostReader as LiveHost
+from stack.hardware_profiles.telemetry.nvml import NvmlReader
+from stack.hardware_profiles.telemetry.rapl import POWERCAP, read_packages
+from stack.hardware_profiles.tree import UnreadableError as Unreadable
 
-POWERCAP = Path("/sys/class/powercap")
 NO_LABELS = labels_text({})
+
+HOST = {
+    "stackproof_host_memory_used_bytes": ("memory_used_bytes", 1.0),
+    "stackproof_host_memory_total_bytes": ("memory_total_bytes", 1.0),
+    "stackproof_host_cpu_busy_ratio": ("cpu_percent", 100.0),
+}
+GPU = {
+    "stackproof_gpu_power_watts": ("power_w", 1.0),
+    "stackproof_gpu_energy_joules_total": ("energy_j_total", 1.0),
+    "stackproof_gpu_utilization_ratio": ("utilization_percent", 100.0),
+    "stackproof_gpu_memory_used_bytes": ("memory_used_bytes", 1.0),
+    "stackproof_gpu_sm_clock_hertz": ("sm_clock_mhz", 1e-6),
+    "stackproof_gpu_memory_clock_hertz": ("memory_clock_mhz", 1e-6),
+    "stackproof_gpu_temperature_celsius": ("temperature_c", 1.0),
+}
+"""The metric's name here, and what its unit is in ours."""
 
 
 class HostReader:
     """CPU, memory and load of the whole host. The first reading has no CPU: it is a share of the time since the one before."""
 
     def __init__(self) -> None:
-        self._primed = False
+        self._live = LiveHost()
 
     def read(self) -> tuple[Reading, ...]:
-        memory = psutil.virtual_memory()
-        busy = psutil.cpu_percent(interval=None)
-        found = [
-            Reading("memory_used_bytes", NO_LABELS, float(memory.total - memory.available)),
-            Reading("memory_total_bytes", NO_LABELS, float(memory.total)),
-            Reading("load_average_1m", NO_LABELS, psutil.getloadavg()[0]),
-        ]
-        if self._primed:
-            found.append(Reading("cpu_percent", NO_LABELS, busy))
-        self._primed = True
-        return tuple(found)
+        found = self._live.read()
+        load = [Reading("load_average_1m", NO_LABELS, each.value) for each in found if each.metric == "stackproof_host_load_average" and each.labels == ("1m",)]
+        return (*load, *(Reading(HOST[each.metric][0], NO_LABELS, each.value * HOST[each.metric][1]) for each in found if each.metric in HOST))
 
 
 class AcceleratorReader:
     """All NVIDIA GPUs that the management library counts; a question a GPU does not answer costs that value alone."""
 
     def __init__(self) -> None:
-        self._devices: list[tuple[str, Any]] | None = None
+        self._live = NvmlReader(wanted=GPU)
 
     def read(self) -> tuple[Reading, ...]:
         """UnreadableError when there is no library, no driver, no device, or none that answers anything."""
-        if self._devices is None:
-            self._devices = self._open()
-        found: list[Reading] = []
-        for labels, handle in self._devices:
-            for metric, ask in _QUESTIONS.items():
-                try:
-                    found.append(Reading(metric, labels, float(ask(handle))))
-                except pynvml.NVMLError:
-                    continue
-        if not found:
-            raise UnreadableError("NVML: no GPU answers")
-        return tuple(found)
-
-    @staticmethod
-    def _open() -> list[tuple[str, Any]]:
         try:
-            pynvml.nvmlInit()
-            count = pynvml.nvmlDeviceGetCount()
-        except pynvml.NVMLError as error:
-            raise UnreadableError(f"NVML: {error}") from None
-        if not count:
-            raise UnreadableError("NVML: no GPU on this host")
-        devices = []
-        for index in range(count):
-            with contextlib.suppress(pynvml.NVMLError):
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                devices.append((labels_text({"gpu": str(index), "name": _name(handle)}), handle))
-        return devices
+            found = self._live.read()
+        except Unreadable as error:
+            raise UnreadableError(str(error)) from None
+        return tuple(_of_gpu(each) for each in found)
 
 
-def _name(handle: Any) -> str:
-    """Empty for a GPU that fell off the bus."""
-    try:
-        name = pynvml.nvmlDeviceGetName(handle)
-    except (pynvml.NVMLError, UnicodeDecodeError):
-        return ""
-    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-
-
-_QUESTIONS: dict[str, Callable[[Any], float]] = {
-    "power_w": lambda gpu: pynvml.nvmlDeviceGetPowerUsage(gpu) / 1000,
-    "energy_j_total": lambda gpu: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000,
-    "utilization_percent": lambda gpu: pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
-    "memory_used_bytes": lambda gpu: pynvml.nvmlDeviceGetMemoryInfo(gpu).used,
-    "sm_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-    "memory_clock_mhz": lambda gpu: pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM),
-    "temperature_c": lambda gpu: pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU),
-}
-"""NVML tells power in mW and energy since the driver was loaded in mJ."""
+def _of_gpu(live: telemetry.Reading) -> Reading:
+    name, unit = GPU[live.metric]
+    index, model, _ = live.labels
+    # A clock of 1,755 MHz told in hertz comes back with a rounding error.
+    return Reading(name, labels_text({"gpu": index, "name": model}), round(live.value * unit, 6))
 
 
 class CpuEnergyReader:
@@ -100,20 +69,8 @@ class CpuEnergyReader:
         self._root = root
 
     def read(self) -> tuple[Reading, ...]:
-        found, why = [], f"{self._root}: no RAPL package domain"
-        for domain in sorted(self._root.glob("intel-rapl:*")):
-            if domain.name.count(":") > 1:  # a part of a package, counted in it
-                continue
-            try:
-                name = (domain / "name").read_text().strip()
-                if not name.startswith("package"):
-                    continue
-                wraps_j = int((domain / "max_energy_range_uj").read_text()) / 1e6
-                found.append(Reading("energy_j_total", labels_text({"domain": name, "wraps_j": repr(wraps_j)}), int((domain / "energy_uj").read_text()) / 1e6))
-            except OSError as error:
-                why = f"{domain / 'energy_uj'}: {error.strerror}"
-            except ValueError:
-                why = f"{domain}: not a number"
-        if not found:
-            raise UnreadableError(why)
-        return tuple(found)
+        try:
+            packages = read_packages(self._root)
+        except Unreadable as error:
+            raise UnreadableError(str(error)) from None
+        return tuple(Reading("energy_j_total", labels_text({"domain": package.name, "wraps_j": repr(package.wraps_j)}), package.joules) for package in packages)
