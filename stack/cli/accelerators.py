@@ -15,15 +15,15 @@ app = typer.Typer(no_args_is_help=True, help="The catalog of accelerators: publi
 
 @app.command("list")
 def list_accelerators(as_json: JsonOption = False) -> None:
-    """Show every accelerator with its dense 16-bit rate, memory and power. Figures in brackets are unverified."""
-    from stack.hardware_profiles.catalog import load_catalog
+    """Show every accelerator with its dense rates, memory and power. Figures in brackets are unverified; none: the sources list no such rate."""
+    from stack.hardware_profiles.catalog import DataType, load_catalog
 
     catalog = load_catalog().values()
     if as_json:
         print_json([entry.model_dump(mode="json", exclude_none=True) for entry in catalog])
         return
-    rates = [(entry, entry.peak("bf16") or entry.peak("fp16")) for entry in catalog]
-    rows = [(entry.name, *map(_short, (rate, entry.peak("fp8"), entry.memory, entry.memory_bandwidth, entry.power))) for entry, rate in rates]
+    rates = [(entry, entry.peak("bf16") or entry.peak("fp16"), entry.peaks.get(DataType.FP8)) for entry in catalog]
+    rows = [(entry.name, *map(_short, (wide, narrow, entry.memory, entry.memory_bandwidth, entry.power))) for entry, wide, narrow in rates]
     print_table(("accelerator", "16 bit", "fp8", "GB", "GB/s", "W"), rows, title="Dense TFLOP/s, memory, bandwidth, power")
 
 
@@ -80,7 +80,9 @@ def check(files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="C
 
 
 def _short(figure: "Published | None") -> str | None:
-    if figure is None or figure.value is None:
+    if figure is None:
+        return "none"
+    if figure.value is None:
         return None
     return f"({figure.value})" if figure.status == "unverified" else str(figure.value)
 

@@ -66,10 +66,9 @@ def _likely_of_figure(field: str, value: Decimal, known: Published, shipped: Ent
             return f"likely {same[0]} of the same part"
     if near(value / known.value, 1 / THOUSAND) or near(value / known.value, THOUSAND):
         return "likely a slip of a thousand in the unit"
-    family = shipped.name.split("-")[0]
     same_figure = [other for other in others if field in other.figures() and _same(other.figures()[field], value)]
     # A variant of the same family first: those are what gets mixed up.
-    closest = min(same_figure, key=lambda other: other.name.split("-")[0] != family, default=None)
+    closest = min(same_figure, key=lambda other: other.family != shipped.family, default=None)
     return f"likely that of {closest.title}" if closest else "likely another part's, or derived by its source: check it against the vendor's page"
 
 

@@ -63,7 +63,10 @@ def read_entry(path: Path) -> Entry:
 def parse_entry(text: str, *, source: str) -> Entry:
     """One entry from YAML; CatalogError in one line with `source`, the field and the mend."""
     try:
-        return Entry.model_validate(yaml.load(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
+        document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        if not isinstance(document, dict):
+            raise CatalogError(f"{source}: not a catalog entry: it must be a mapping of fields (see `stackproof accelerators show NAME --json`)")
+        return Entry.model_validate(document)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark is not None else ""
         raise CatalogError(f"{source}: {where}{error.problem or 'not YAML'}") from None

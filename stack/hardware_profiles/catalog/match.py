@@ -54,13 +54,13 @@ def _of_that_memory(entry: Entry, accelerator: Accelerator) -> Match:
 def _unnamed(name: str, near: list[Entry]) -> str:
     if not near:
         return f"the catalog has no accelerator that reports itself as {name!r}"
-    return f"{name!r} does not tell which variant it is: the catalog has {', '.join(entry.title for entry in near)}"
+    return f"variants are not guessed: the catalog has {', '.join(entry.title for entry in near)}, and none of them alone reports itself as {name!r}"
 
 
 def _relatives(name: str, entries: Iterable[Entry]) -> list[Entry]:
-    """Entries whose family, the first word of their name, stands in `name` as a word of its own."""
+    """Entries whose family stands in `name` as a word of its own."""
     words = set(re.split(r"[^a-z0-9]+", name))
-    return [entry for entry in entries if entry.name.split("-")[0] in words]
+    return [entry for entry in entries if entry.family in words]
 
 
 def _plain(name: str) -> str:

@@ -131,6 +131,11 @@ class Entry(Frozen):
     fabrication_country: Stated = Field(description="ISO 3166-1 alpha-2")
     achieved_gemm: tuple[AchievedGemm, ...] = ()
 
+    @property
+    def family(self) -> str:
+        """The part of `name` that variants share, as in h100: the first with a digit."""
+        return next((part for part in self.name.split("-") if any(map(str.isdigit, part))), self.name)
+
     def peak(self, dtype: str) -> Published | None:
         """Dense peak of the unit in TFLOP/s (TOP/s for int8); None when no rate is known."""
         found = self.peaks.get(DataType(dtype)) if dtype in set(DataType) else None

@@ -10,7 +10,7 @@ import pytest
 
 HEAVY = ("torch", "ray", "vllm", "transformers", "pyarrow", "numpy", "httpx", "starlette", "jinja2", "uvloop")
 COMMAND = Path(sys.executable).with_name("stackproof")
-GROUPS = ("apps", "bench", "demo", "dossier", "inventory", "label", "models", "plan", "secure", "serve")
+GROUPS = ("accelerators", "apps", "bench", "demo", "dossier", "inventory", "label", "models", "plan", "secure", "serve")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
