@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import accelerators, apps, bench, chart, demo, dossier, exporter, inventory, label, models, plan, secure, serve
+from stack.cli import accelerators, apps, bench, chart, demo, dossier, exporter, inventory, label, models, plan, profile, secure, serve
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ app.command("demo")(demo.demo)
 app.command("inventory")(inventory.inventory)
 app.command("exporter")(exporter.exporter)
 app.add_typer(accelerators.app, name="accelerators")
+app.command("profile")(profile.profile)
 app.add_typer(models.app, name="models")
 app.command("plan")(plan.plan)
 app.command("serve")(serve.serve)

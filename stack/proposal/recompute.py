@@ -8,6 +8,7 @@ from stack.evidence import Recompute
 MODULES = {
     "inventory": "stack.hardware_profiles.evidence",
     "cluster-inventory": "stack.hardware_profiles.cluster.evidence",
+    "profile": "stack.hardware_profiles.profile.evidence",
     "model": "stack.serving.evidence",
     "serving": "stack.serving.evidence",
     "bench": "bench.evidence",
