@@ -20,6 +20,7 @@ ISA_OF_INTEREST = frozenset(
 )
 CPU = "sys/devices/system/cpu"
 NODES = "sys/devices/system/node"
+MAX_NODES = 1 << 10  # Linux' own largest (NODES_SHIFT)
 
 
 def read_cpu(tree: Tree) -> Cpu:
@@ -47,8 +48,15 @@ def read_cpu(tree: Tree) -> Cpu:
 
 def _nodes(tree: Tree) -> tuple[NumaNode, ...]:
     """NUMA nodes with their processors and memory; each value fails alone."""
-    numbers = tree.attempt("cpu.nodes", lambda: sorted(_cpus(tree, f"{NODES}/online"))) or []
+    numbers = tree.attempt("cpu.nodes", lambda: _node_numbers(tree)) or []
     return tuple(_node(tree, number) for number in numbers)
+
+
+def _node_numbers(tree: Tree) -> list[int]:
+    numbers = sorted(_cpus(tree, f"{NODES}/online"))
+    if len(numbers) > MAX_NODES:
+        raise UnreadableError(f"/{NODES}/online lists {len(numbers)} nodes, more than Linux has")
+    return numbers
 
 
 def _node(tree: Tree, number: int) -> NumaNode:

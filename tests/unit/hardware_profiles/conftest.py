@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from smbios_tables import TABLE_END, memory_device
 
 CPUINFO = """\
 processor\t: 0
@@ -24,7 +25,21 @@ def files() -> dict[str, bytes]:
     """Content by path."""
     found = {
         "proc/cpuinfo": CPUINFO,
-        "proc/meminfo": "MemTotal:       1056784708 kB\nMemFree: 3 kB\nMemAvailable:   1040000000 kB\n",
+        "proc/meminfo": "MemTotal:       1056784708 kB\nMemFree: 3 kB\nMemAvailable:   1040000000 kB\nSwapTotal:  8388604 kB\n",
+        "proc/self/limits": "Limit   Soft Limit   Hard Limit   Units\nMax locked memory         8388608              8388608              bytes\n",
+        "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.95.05  Tue Sep 23 10:11:16 UTC 2025\nGCC version:  gcc\n",
+        "sys/module/mlx5_core/version": "24.10-1.1.4\n",
+        "sys/module/nvidia/version": "580.95.05\n",
+        "sys/devices/system/node/node0/cpulist": "0-1,4-5\n",
+        "sys/devices/system/node/node1/cpulist": "2-3,6-7\n",
+        "sys/devices/system/node/node0/meminfo": "Node 0 MemTotal:       528392352 kB\nNode 0 MemFree:  1 kB\n",
+        "sys/devices/system/node/node1/meminfo": "Node 1 MemTotal:       528392356 kB\n",
+        "usr/bin/containerd": "\x7fELF",
+        "run/podman/podman.sock": "stands for a socket",
+        "var/lib/dpkg/status": "Package: containerd.io\nStatus: install ok installed\nVersion: 2.1.4-1~ubuntu.24.04~noble\n\n"
+        "Package: podman\nStatus: deinstall ok config-files\nVersion: 4.9.3+ds1-1\n",
+        "usr/local/cuda/version.json": '{"cuda": {"name": "CUDA SDK", "version": "13.0.2"}}',
+        "opt/rocm/.info/version": "7.0.2-56\n",
         "proc/self/status": "Name:\tpython\nCpus_allowed_list:\t0-5\n",
         "proc/self/cgroup": "0::/kubepods/pod1\n",
         "proc/self/mounts": "/dev/nvme0n1p2 / ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n",
@@ -53,18 +68,32 @@ def files() -> dict[str, bytes]:
         "sys/class/net/ens1f0/address": "b8:ce:f6:00:00:01\n",
         "sys/class/net/ens1f0/speed": "100000\n",
         "sys/class/net/ens1f0/operstate": "up\n",
+        "sys/class/infiniband/mlx5_0/node_type": "1: CA\n",
+        "sys/class/infiniband/mlx5_0/ports/1/link_layer": "Ethernet\n",
+        "sys/bus/pci/devices/0000:31:00.0/class": "0x020000\n",
+        "sys/bus/pci/devices/0000:31:00.0/vendor": "0x15b3\n",
+        "sys/bus/pci/devices/0000:31:00.0/device": "0x101d\n",
+        "sys/bus/pci/devices/0000:31:00.0/numa_node": "1\n",
+        "sys/bus/pci/devices/0000:31:00.0/sriov_numvfs": "4\n",
+        "sys/bus/pci/devices/0000:31:00.0/sriov_totalvfs": "127\n",
         "sys/class/net/docker0/address": "02:42:00:00:00:01\n",
         "sys/class/net/docker0/speed": "-1\n",
         "sys/class/net/docker0/operstate": "down\n",
         f"sys/bus/pci/devices/{GPU}/class": "0x030200\n",
         f"sys/bus/pci/devices/{GPU}/vendor": "0x10de\n",
         f"sys/bus/pci/devices/{GPU}/device": "0x2330\n",
+        f"sys/bus/pci/devices/{GPU}/numa_node": "0\n",
+        f"sys/bus/pci/devices/{GPU}/current_link_speed": "2.5 GT/s PCIe\n",
+        f"sys/bus/pci/devices/{GPU}/max_link_speed": "32.0 GT/s PCIe\n",
+        f"sys/bus/pci/devices/{GPU}/current_link_width": "16\n",
+        f"sys/bus/pci/devices/{GPU}/max_link_width": "16\n",
         "sys/bus/pci/devices/0000:03:00.0/class": "0x030000\n",
         "sys/bus/pci/devices/0000:03:00.0/vendor": "0x102b\n",
         "sys/bus/pci/devices/0000:03:00.0/device": "0x0536\n",
         "usr/share/misc/pci.ids": "# PCI IDs\n1002  Advanced Micro Devices\n\t2330  wrong vendor\n10de  NVIDIA Corporation\n\t2330  GH100 [H100 SXM5 80GB]\n",
     }
     content = {path: text.encode() for path, text in found.items()}
+    content["sys/firmware/dmi/tables/DMI"] = memory_device("DIMM A1", serial="3F2A9C01") + memory_device("DIMM B1", serial="3F2A9C02") + TABLE_END
     content["sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"] = b"\x06\x00\x00\x00\x01"
     for cpu in range(2 * CORES_PER_SOCKET * THREADS):
         core = cpu % (2 * CORES_PER_SOCKET)
@@ -72,6 +101,8 @@ def files() -> dict[str, bytes]:
         folder = f"sys/devices/system/cpu/cpu{cpu}"
         content[f"{folder}/topology/physical_package_id"] = f"{socket}\n".encode()
         content[f"{folder}/topology/core_cpus_list"] = f"{core},{core + 2 * CORES_PER_SOCKET}\n".encode()
+        content[f"{folder}/cpufreq/scaling_governor"] = b"performance\n"
+        content[f"{folder}/cpufreq/cpuinfo_max_freq"] = b"3800000\n"
         content[f"{folder}/cache/index0/level"] = b"1\n"
         content[f"{folder}/cache/index0/type"] = b"Data\n"
         content[f"{folder}/cache/index0/size"] = b"48K\n"
@@ -87,6 +118,7 @@ LINKS = {
     "sys/block/nvme0n1": "../devices/pci0000:00/nvme/nvme0/nvme0n1",
     "sys/block/loop0": "../devices/virtual/block/loop0",
     "sys/devices/pci0000:00/nvme/nvme0/nvme0n1/device": "../../nvme0",
+    "sys/class/infiniband/mlx5_0/device": "../../../bus/pci/devices/0000:31:00.0",
     "sys/class/net/ens1f0/device": "../../../bus/pci/devices/0000:31:00.0",
     "sys/bus/pci/devices/0000:31:00.0/driver": "../../drivers/mlx5_core",
 }
