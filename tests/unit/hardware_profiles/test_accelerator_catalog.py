@@ -99,6 +99,8 @@ def test_figures_keep_the_digits_of_the_file() -> None:
         ("GH100 [H100 SXM5 80GB]", None, "h100-sxm"),
         ("AMD Instinct MI250X", 68.7, "mi250x"),
         ("Aqua Vanjaram [Instinct MI300X]", 206.1, "mi300x"),
+        ("PCI device 10de:2330", None, "h100-sxm"),
+        ("PCI device 1da3:1060", None, "gaudi3"),
         ("HL-225", 103.0, "gaudi2"),
         ("TPU v5e", None, "tpu-v5e"),
         ("Trainium2", 103.0, "trainium2"),
