@@ -4,7 +4,6 @@ The maker's Python binding, pyhlml, is in no public package index: the tool asks
 """
 
 import csv
-import io
 
 from stack.hardware_profiles.accelerators.answers import bus_address, number, size, text
 from stack.hardware_profiles.accelerators.tools import ask_tool
@@ -30,7 +29,10 @@ def ask() -> tuple[Accelerator, ...]:
 
 def parse(answer: str) -> tuple[Accelerator, ...]:
     """The CSV with its header line; units stand in the cells, as in `131072 MiB`. UnreadableError when no row has an address."""
-    table = list(csv.reader(io.StringIO(answer.replace("\0", "")), skipinitialspace=True))
+    try:
+        table = list(csv.reader(answer.replace("\0", "").splitlines(), skipinitialspace=True))
+    except csv.Error as error:
+        raise UnreadableError(f"hl-smi printed no CSV: {error}") from None
     header = next((row for row in table if "bus_id" in (cell.strip() for cell in row)), None)
     if header is None:
         raise UnreadableError("hl-smi printed no table with a column bus_id")
