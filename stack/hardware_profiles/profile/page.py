@@ -49,8 +49,8 @@ def profile_page(profile: Profile) -> bytes:
 
 
 def roofline_plot(found: Roofline) -> Markup:
-    """Both axes logarithmic. As many data types as there are looks, the fastest first."""
-    roofs = sorted(found.roofs, key=lambda roof: -roof.rate)[: len(LOOKS)]
+    """Both axes logarithmic. As many data types as there are looks."""
+    roofs = found.roofs[: len(LOOKS)]
     intensities = [1 / 16, *(intensity for _, intensity, _ in found.points), *(roof.ridge * 2 for roof in roofs)]
     across = Log.over("operations per byte", [*intensities, float(max(BATCHES))])
     rates = [found.attainable(across.low, roof) for roof in roofs] + [roof.rate for roof in roofs] + [rate for _, _, rate in found.points]

@@ -12,7 +12,7 @@ from stack.hardware_profiles.profile.models import SCALE, Group, Profile, Result
 
 @dataclass(frozen=True)
 class Roof:
-    """The flat part for one data type; `ridge` is the intensity from which on compute limits."""
+    """The flat part for one data type, the fastest first in a roofline; `ridge` is the intensity from which on compute limits."""
 
     dtype: str
     rate: float
@@ -39,8 +39,8 @@ def roofline(profile: Profile) -> Roofline | None:
     if memory is None or memory.median is None or not products:
         return None
     bandwidth = memory.median * SCALE[memory.unit]
-    roofs = tuple(Roof(result.dtype or "", rate, rate / bandwidth) for result in products if (rate := _rate(result)))
-    return Roofline(bandwidth, memory.name, roofs, tuple(point for result in products for point in _points(result)))
+    roofs = sorted((Roof(result.dtype or "", _rate(result), _rate(result) / bandwidth) for result in products), key=lambda roof: -roof.rate)
+    return Roofline(bandwidth, memory.name, tuple(roofs), tuple(point for result in products for point in _points(result)))
 
 
 def best_bandwidth(profile: Profile) -> Result | None:
