@@ -83,8 +83,10 @@ def inventory(
         EvidenceStore(evidence).write(*draft(found, identifiers=identifiers))
     if form is Format.table:
         _print_tables(found)
+    elif written := _written(found, form):
+        typer.echo(written, nl=False)
     else:
-        typer.echo(_written(found, form), nl=False)
+        typer.echo("no label: no accelerator was found on this node", err=True)
 
 
 def _written(found: "Inventory", form: Format) -> str:
