@@ -247,6 +247,8 @@ def handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
+            if code == 429:
+                self.send_header("Retry-After", "1")
             self.end_headers()
             self.wfile.write(content)
 

@@ -78,11 +78,10 @@ def connect(kubeconfig: Path | None, context: str | None) -> Api:
         else:
             # `persist_config` would write renewed tokens into the user's file.
             config.load_kube_config(None if kubeconfig is None else str(kubeconfig), context, settings, persist_config=False)
-    except Exception as error:
-        named = "--context" if context is not None else "--kubeconfig"
-        raise ClusterError(
-            f"{named}: no usable cluster ({_one_line(str(error))}): name a file with --kubeconfig and one of its contexts with --context"
-        ) from None
+    except Exception as error:  # the client's loader raises whatever a malformed file runs into
+        said = _one_line(str(error)) if isinstance(error, config.ConfigException) else "it is not written as one"
+        file = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+        raise ClusterError(f"kubeconfig {file}: no usable cluster ({said}): name a file with --kubeconfig, its context with --context") from None
     return Api(client.ApiClient(settings), settings.host)
 
 
