@@ -14,6 +14,7 @@ from stack.hardware_profiles.inventory import Accelerator, Inventory
 
 MIB = 1 << 20
 LONGEST = 63
+PROFILE = re.compile(r"(?:([1-7])c\.)?([1-7])g\.[0-9]{1,4}gb(?:\+[a-z.]{1,8})?", re.ASCII)  # as in 1c.3g.40gb or 1g.10gb+me
 Labels = dict[str, str]
 
 
@@ -72,11 +73,17 @@ def _partitions(gpus: Sequence[Accelerator]) -> Labels:
     memory = {part.name: part.memory_bytes for gpu in gpus for part in gpu.partitions}
     found: Labels = {}
     for name, count in counted.items():
-        slices = re.fullmatch(r"(?:([1-7])c\.)?([1-7])g\.[0-9]+gb(?:\+[a-z0-9.]+)?", name, re.ASCII)
-        prefix = f"nvidia.com/mig-{label_value(name)}"
-        found |= {f"{prefix}.count": str(count), f"{prefix}.memory": _mib(memory[name]), f"{prefix}.product": label_value(f"{gpus[0].name}-MIG-{name}")}
-        if slices:
-            found |= {f"{prefix}.slices.gi": slices[2], f"{prefix}.slices.ci": slices[1] or slices[2]}
+        slices = PROFILE.fullmatch(name)
+        if slices is None:
+            continue
+        prefix = f"nvidia.com/mig-{name.replace('+', '.')}"
+        found |= {
+            f"{prefix}.count": str(count),
+            f"{prefix}.memory": _mib(memory[name]),
+            f"{prefix}.product": label_value(f"{gpus[0].name}-MIG-{name.replace('+', '.')}"),
+            f"{prefix}.slices.gi": slices[2],
+            f"{prefix}.slices.ci": slices[1] or slices[2],
+        }
     return {"nvidia.com/mig.strategy": "mixed", **found} if found else {}
 
 
