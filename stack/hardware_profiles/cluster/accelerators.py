@@ -23,7 +23,7 @@ VENDORS = {
     "nvidia.com/gpu": "NVIDIA",
     "nvidia.com/gpu.shared": "NVIDIA",
     "amd.com/gpu": "AMD",
-    "habana.ai/gaudi": "Intel",
+    "habana.ai/gaudi": "Intel Gaudi",
     "gpu.intel.com/i915": "Intel",
     "gpu.intel.com/xe": "Intel",
     "aws.amazon.com/neuron": "AWS",

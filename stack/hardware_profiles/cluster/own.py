@@ -5,6 +5,7 @@ from collections import Counter
 
 import msgspec
 
+from stack.hardware_profiles.cluster.accelerators import VENDORS
 from stack.hardware_profiles.cluster.inventory import OwnInventory, SeenAccelerators
 from stack.hardware_profiles.cluster.wire import ConfigMap
 from stack.hardware_profiles.inventory import SCHEMA
@@ -15,6 +16,8 @@ COMPONENT = "inventory"
 SELECTOR = f"app.kubernetes.io/part-of=stackproof,app.kubernetes.io/component={COMPONENT}"
 MAX_BYTES = 4 << 20
 GZIP = 16 + zlib.MAX_WBITS
+MAKERS = {name.lower(): name for name in VENDORS.values()}
+"""Nodes may run another version than the reader, which may write a maker's name in other letters."""
 
 
 class UnusableError(Exception):
@@ -73,7 +76,7 @@ def read_own(config_map: ConfigMap) -> OwnInventory:
         raise UnusableError(f"is no inventory ({error})") from None
     if found.schema_version != SCHEMA:
         raise UnusableError(f"is written as {found.schema_version[:40]!r}, and this version reads {SCHEMA}")
-    seen = Counter((each.vendor, each.name, each.memory_bytes, _version(each)) for each in found.accelerators)
+    seen = Counter((MAKERS.get(each.vendor.lower(), each.vendor), each.name, each.memory_bytes, _version(each)) for each in found.accelerators)
     return OwnInventory(
         collected_at=(config_map.metadata.annotations or {}).get(COLLECTED_AT),
         cpu_model=found.cpu.model,

@@ -15,7 +15,7 @@ DRIVERS = {
     "gpu.nvidia.com": "NVIDIA",
     "gpu.amd.com": "AMD",
     "gpu.intel.com": "Intel",
-    "gaudi.intel.com": "Intel",
+    "gaudi.intel.com": "Intel Gaudi",
     "neuron.aws.com": "AWS",
     "tpu.google.com": "Google",
 }

@@ -5,6 +5,7 @@ missing or null: what an API server sends is another program's word.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -148,6 +149,7 @@ class Status(Wire, frozen=True):
     message: str | None = None
 
 
+@cache
 def decoder(kind: type[T]) -> Callable[[bytes | msgspec.Raw], T]:
     """Parse one object; ValueError (msgspec's) says where it is not what it should be."""
     return msgspec.json.Decoder(kind).decode

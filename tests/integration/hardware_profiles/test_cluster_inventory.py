@@ -130,7 +130,7 @@ def written(name: str, accelerators: tuple[Accelerator, ...]) -> tuple[tuple[str
 
 def test_a_nodes_own_inventory_names_what_labels_do_not(tmp_path: Path) -> None:
     (gpu,) = Inventory.model_validate_json((MACHINES / "cuda.json").read_text()).accelerators
-    gaudi = gpu.model_copy(update={"vendor": "Intel", "name": "HL-325L", "memory_bytes": 128 << 30, "driver": "1.22.0", "source": "hlml"})
+    gaudi = gpu.model_copy(update={"vendor": "Intel Gaudi", "name": "HL-325L", "memory_bytes": 128 << 30, "driver": "1.22.0", "source": "hlml"})
     nodes = [node("gaudi", resources={"habana.ai/gaudi": "8"}), node("forgotten"), gpu_node("labeled")]
     maps = dict([written("gaudi", (gaudi,) * 8), written("forgotten", (gpu, gpu)), written("labeled", (gpu,))])
     found = {each.name: each for each in collected(FakeCluster(nodes=nodes, config_maps=maps), tmp_path).nodes}

@@ -79,7 +79,7 @@ def test_amd_labels_give_name_and_memory() -> None:
     assert (found.vendor, found.product, found.memory_bytes, found.driver) == ("AMD", "AMD Instinct MI300X OAM", 192 << 30, "6.12.12")
 
 
-@pytest.mark.parametrize(("resource", "vendor"), [("habana.ai/gaudi", "Intel"), ("google.com/tpu", "Google"), ("gpu.intel.com/xe", "Intel")])
+@pytest.mark.parametrize(("resource", "vendor"), [("habana.ai/gaudi", "Intel Gaudi"), ("google.com/tpu", "Google"), ("gpu.intel.com/xe", "Intel")])
 def test_an_accelerator_without_labels_is_counted_and_stays_unnamed(resource: str, vendor: str) -> None:
     found = only({resource: "8"}, {})
     assert (found.vendor, found.devices, found.product, found.memory_bytes, found.described_by) == (vendor, 8, None, None, None)
