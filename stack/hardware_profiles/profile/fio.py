@@ -53,21 +53,26 @@ def parse(text: str) -> dict[str, Any]:
 
 def seconds_of(job: dict[str, Any], direction: str) -> float:
     """How long a pass took, the final sync included; ValueError when it is not a positive time."""
-    milliseconds = job.get("job_runtime") or job.get(direction, {}).get("runtime")
-    if not isinstance(milliseconds, int | float) or milliseconds <= 0:
-        raise ValueError("its output has no running time")
-    return milliseconds / 1e3
+    for found in (job.get("job_runtime"), _inside(job, direction).get("runtime")):
+        if isinstance(found, int | float) and found > 0:
+            return found / 1e3  # milliseconds
+    raise ValueError("its output has no running time")
 
 
 def latencies_us(job: dict[str, Any]) -> dict[str, float]:
     """Median, p10, p90, p99 and the least completion latency of the reads; ValueError without percentiles."""
-    found = job.get("read", {}).get("clat_ns", {})
-    shares = found.get("percentile", {})
+    found = _inside(_inside(job, "read"), "clat_ns")
+    shares = _inside(found, "percentile")
     named = {"p10": "10.000000", "median": "50.000000", "p90": "90.000000", "p99": "99.000000"}
     try:
         return {"best": found["min"] / 1e3, **{name: shares[key] / 1e3 for name, key in named.items()}}
     except (KeyError, TypeError):
         raise ValueError("its output has no latency percentiles") from None
+
+
+def _inside(document: dict[str, Any], name: str) -> dict[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _words(error: Exception) -> str:
@@ -84,6 +89,6 @@ def _result(session: Session, task: Task, jobs: list[dict[str, Any]]) -> Result:
         found = latencies_us(jobs[0])
     except ValueError as error:
         return task.without(Status.NOT_SUPPORTED, f"fio: {error}")
-    total = int(jobs[0].get("read", {}).get("total_ios", 0))
+    total = int(_inside(jobs[0], "read").get("total_ios", 0))
     empty = task.without(Status.OK, "")
     return empty.model_copy(update={**found, "repetitions": total, "note": f"{noted}, which keeps percentiles and not each read"})
