@@ -55,9 +55,14 @@ def _operating_system(tree: Tree) -> str:
 def _package(tree: Tree, name: str, distributions: tuple[str, ...]) -> Package:
     for distribution in distributions:
         try:
-            return Package(name=name, distribution=distribution, version=version(distribution))
+            found: str | None = version(distribution)
         except PackageNotFoundError:
             continue
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # whatever a damaged METADATA makes of importlib
+            found = None
+        if found is None:
+            tree.note(f"software.packages.{name}", f"installed as {distribution}, and its metadata cannot be read")
+        return Package(name=name, distribution=distribution, version=found)
     tree.note(f"software.packages.{name}", "not installed")
     return Package(name=name, distribution=None, version=None)
 

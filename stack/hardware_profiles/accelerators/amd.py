@@ -84,7 +84,7 @@ def _static(amdsmi: Any, handle: object) -> dict[str, Any]:
     watts = {
         key: {"value": value / MICRO, "unit": "W"}
         for key in ("power_cap", "default_power_cap", "min_power_cap", "max_power_cap")
-        if (value := number(part(cap, key)))
+        if (value := number(part(cap, key))) is not None
     }
     return {
         "asic": ask("amdsmi_get_gpu_asic_info"),
