@@ -1,0 +1,163 @@
+"""The nodes' own inventories in the chart: confined pods, one ConfigMap each, and readers' rights that are all that reading takes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from kube_api import FakeCluster, dra_gpu, gpu_node, kubeconfig, resource_slice, rules_of, serving
+from kube_schemas import schema_faults
+from machines import ROOT, SITE, Manifest, Renderer
+from pod_rules import containers, pod_specs, project_faults, restricted_faults
+from reachability import Party, reaches
+
+from stack.hardware_profiles.cluster import collect_cluster, connect
+from stack.hardware_profiles.cluster.own import SELECTOR, config_map_name
+from stack.hardware_profiles.cluster.publish import Place, publish
+from stack.serving.helm_binary import HelmError
+
+pytestmark = pytest.mark.slow
+ON = {"inventory": {"enabled": True, "apiServer": {"cidrs": ["10.0.0.1/32"], "port": 6443}, "runtimeClassName": "nvidia"}}
+KUBE = ("1.30.0", "1.37.0")
+
+
+@pytest.fixture(params=KUBE)
+def stack(request: pytest.FixtureRequest, manifests: Renderer, generated: dict[str, Path], tmp_path: Path) -> list[Manifest]:
+    return manifests(generated["cpu"], SITE, written(tmp_path), kube=request.param)
+
+
+def written(folder: Path, **changed: object) -> Path:
+    path = folder / "inventory.yaml"
+    path.write_text(yaml.safe_dump({"inventory": {**ON["inventory"], **changed}}))
+    return path
+
+
+def named(stack: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = [each for each in stack if each["kind"] == kind and each["metadata"]["name"] == name]
+    return found
+
+
+def test_it_is_off_until_it_is_asked_for(manifests: Renderer, generated: dict[str, Path]) -> None:
+    assert [each["metadata"]["name"] for each in manifests(generated["cpu"], SITE) if "inventory" in each["metadata"]["name"]] == []
+
+
+def test_its_objects_are_valid_and_its_pods_are_restricted(stack: list[Manifest]) -> None:
+    ours = [each for each in stack if "inventory" in each["metadata"]["name"]]
+    assert {each["kind"] for each in ours} == {
+        *("ClusterRole", "DaemonSet", "NetworkPolicy", "Role", "RoleBinding", "ServiceAccount"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+    }
+    assert [fault for each in ours for fault in schema_faults(each, "1.37.0")] == []
+    pod = pod_specs(stack)["DaemonSet/stackproof-inventory"]
+    assert restricted_faults(pod) == []
+    assert project_faults(pod, serves=False) == []
+    assert pod["runtimeClassName"] == "nvidia"
+    assert pod["tolerations"] == [{"operator": "Exists"}]
+
+
+def test_a_host_path_would_turn_the_check_red(stack: list[Manifest]) -> None:
+    pod = pod_specs(stack)["DaemonSet/stackproof-inventory"]
+    assert restricted_faults({**pod, "volumes": [*pod["volumes"], {"name": "host", "hostPath": {"path": "/sys"}}]}) == ["volume host: type hostPath"]
+
+
+def test_a_pod_reaches_the_api_server_and_nothing_else_and_nobody_reaches_it(stack: list[Manifest]) -> None:
+    policies = [each for each in stack if each["kind"] == "NetworkPolicy"]
+    labels = {"app.kubernetes.io/name": "stackproof", "app.kubernetes.io/instance": "stackproof"}
+    ours, gateway = (Party({**labels, "app.kubernetes.io/component": component}) for component in ("inventory", "gateway"))
+    api, dns = Party(address="10.0.0.1"), Party({"k8s-app": "kube-dns"}, namespace="kube-system")
+    assert reaches(policies, ours, api, 6443)
+    assert not any(reaches(policies, ours, api, port) for port in (80, 443, 10250))
+    assert not any(reaches(policies, ours, Party(address=address), 6443) for address in ("10.0.0.2", "169.254.169.254", "93.184.215.14"))
+    assert not reaches(policies, ours, gateway, 8080)
+    assert not reaches(policies, ours, dns, 53, protocol="UDP")
+    assert not reaches(policies, gateway, ours, 8080)
+
+
+def test_the_pods_account_may_apply_config_maps_and_read_nothing(stack: list[Manifest]) -> None:
+    assert named(stack, "Role", "stackproof-inventory")["rules"] == [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]}]
+    binding = named(stack, "RoleBinding", "stackproof-inventory")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "stackproof-inventory", "namespace": "stack"}]
+    assert pod_specs(stack)["DaemonSet/stackproof-inventory"]["serviceAccountName"] == "stackproof-inventory"
+    assert [each["metadata"]["name"] for each in stack if each["kind"] == "ClusterRoleBinding"] == []
+
+
+def test_admission_holds_a_pod_to_the_config_map_its_program_writes(stack: list[Manifest]) -> None:
+    """CEL is not run here: the expression's parts are compared with the names that the program uses."""
+    policy = named(stack, "ValidatingAdmissionPolicy", "stackproof-inventory-stack")["spec"]
+    assert policy["failurePolicy"] == "Fail"
+    assert policy["matchConstraints"]["resourceRules"] == [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}
+    ]
+    (condition,) = policy["matchConditions"]
+    assert condition["expression"] == 'request.userInfo.username == "system:serviceaccount:stack:stackproof-inventory"'
+    (validation,) = policy["validations"]
+    name, node = validation["expression"].split(" + ")
+    assert node == 'request.userInfo.extra["authentication.kubernetes.io/node-name"][0]'
+    assert name == f'object.metadata.name == "{config_map_name("stackproof", "")}"'
+    binding = named(stack, "ValidatingAdmissionPolicyBinding", "stackproof-inventory-stack")["spec"]
+    assert binding == {"policyName": "stackproof-inventory-stack", "validationActions": ["Deny"]}
+
+
+def test_the_rendered_command_is_one_that_the_program_takes(stack: list[Manifest], tmp_path: Path) -> None:
+    """Its variables filled in as the kubelet would, it looks for its token and, on SIGTERM, ends."""
+    (container,) = containers(pod_specs(stack)["DaemonSet/stackproof-inventory"])
+    fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"] if "valueFrom" in each}
+    values = {"spec.nodeName": "n1", "metadata.namespace": "stack", "metadata.name": "pod", "metadata.uid": "uid"}
+    arguments = [re.sub(r"\$\((\w+)\)", lambda found: values[fields[found[1]]], argument) for argument in container["args"]]
+    line = [sys.executable, *container["command"][1:], *arguments]
+    child = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith("inventory not written: ")
+        child.terminate()
+        assert child.wait(timeout=30) == 0
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_the_programs_one_write_is_within_the_rendered_role(stack: list[Manifest], tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token")
+    cluster = FakeCluster(rules=rules_of([named(stack, "Role", "stackproof-inventory")]))
+    with serving(cluster) as url:
+        for _round in range(2):
+            publish(Place("stackproof", "n1", "stack", "pod", "uid"), url, tmp_path)
+    assert [line.split()[0] for line in cluster.requests] == ["PATCH", "PATCH"]
+    assert list(cluster.config_maps) == [("stack", config_map_name("stackproof", "n1"))]
+
+
+def readers(stack: list[Manifest]) -> list[Manifest]:
+    return [each for each in stack if each["kind"] in ("ClusterRole", "Role") and "reader" in each["metadata"]["name"]]
+
+
+def test_the_readers_rights_are_all_that_cluster_needs_and_none_is_spare(stack: list[Manifest], tmp_path: Path) -> None:
+    rules = rules_of(readers(stack))
+    labels = dict(term.split("=") for term in SELECTOR.split(","))
+    maps = {("stack", "stackproof-inventory.n1"): {"metadata": {"name": "stackproof-inventory.n1", "labels": labels}}}
+    cluster = FakeCluster(nodes=[gpu_node("n1")], slices=[resource_slice("gpu.nvidia.com", "n1", [dra_gpu("gpu-0")])], config_maps=maps, rules=rules)
+    with serving(cluster) as url:
+        api = connect(kubeconfig(url, tmp_path / "kubeconfig"), None)
+        found = collect_cluster(api, namespace="stack")
+        assert [probe.reason for probe in found.failures if "not allowed" in probe.reason] == []
+        assert {line.split()[0] for line in cluster.requests} == {"GET"}
+        for spare in rules[1:]:
+            cluster.rules = [rule for rule in rules if rule is not spare]
+            assert [probe.reason for probe in collect_cluster(api, namespace="stack").failures if "not allowed" in probe.reason], f"{spare} is not needed"
+
+
+def test_the_documented_rights_are_those_of_the_chart(stack: list[Manifest]) -> None:
+    block = (ROOT / "docs" / "kubernetes.md").read_text().split("```yaml\n# rights of `stackproof inventory --cluster`\n")[1].split("```")[0]
+    documented = [each for each in yaml.safe_load_all(block) if "rules" in each]
+    assert {each["kind"]: each["rules"] for each in documented} == {each["kind"]: each["rules"] for each in readers(stack)}
+
+
+def test_without_the_api_servers_address_it_is_refused(manifests: Renderer, generated: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(HelmError, match=r"inventory\.apiServer\.cidrs: name the API server's addresses"):
+        manifests(generated["cpu"], SITE, written(tmp_path, apiServer={"cidrs": []}))
+
+
+def test_where_a_pod_cannot_be_held_to_its_own_config_map_it_is_refused(manifests: Renderer, generated: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(HelmError, match=r"inventory\.enabled: set it to false: before Kubernetes 1\.30"):
+        manifests(generated["cpu"], SITE, written(tmp_path), kube="1.28.0")
