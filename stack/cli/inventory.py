@@ -107,6 +107,6 @@ def _print_tables(found: "Inventory") -> None:
 
     print_table(("what", "found"), rows(found))
     if found.warnings:
-        print_table(("warning",), ((warning,) for warning in found.warnings))
+        print_table(("", "warning"), enumerate(found.warnings, 1))
     if unknown := unknown_rows(found):
         print_table(("unknown", "because"), unknown)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from stack.hardware_profiles.inventory import Accelerator, Dimm, Inventory, NetworkInterface, NumaNode, Storage
+from stack.hardware_profiles.inventory import Accelerator, Dimm, Inventory, Link, NetworkInterface, NumaNode, Storage
 from stack.hardware_profiles.marks import declared_paths
 
 GIB = 1 << 30
@@ -32,6 +32,7 @@ def rows(inventory: Inventory) -> list[tuple[str, str | None]]:
         *(("storage", _storage(disk)) for disk in inventory.storage),
         *(("network", _network(interface)) for interface in inventory.network if not interface.virtual),
         *(("accelerator", row) for row in _accelerators(inventory.accelerators)),
+        *(("accelerator links", row) for row in _links(inventory.links)),
         ("operating system", _joined([software.operating_system, software.kernel and f"kernel {software.kernel}"])),
         ("drivers", ", ".join(" ".join(filter(None, (each.name, each.version))) for each in software.drivers) or "none loaded that are known"),
         ("toolkits", _joined([software.cuda and f"CUDA {software.cuda}", software.rocm and f"ROCm {software.rocm}"]) or "none installed"),
@@ -94,6 +95,12 @@ def _network(interface: NetworkInterface) -> str:
     speed = "speed unknown" if interface.speed_mbit_s is None else f"{interface.speed_mbit_s} Mbit/s"
     functions = interface.max_virtual_functions and f"SR-IOV {interface.virtual_functions or 0} of {interface.max_virtual_functions}"
     return ", ".join(part for part in (interface.name, speed, interface.state, interface.driver, interface.rdma, functions) if part)
+
+
+def _links(found: tuple[Link, ...]) -> list[str]:
+    """One row per kind of path, as in `28 pairs over nvswitch, 18 links`."""
+    counted = Counter((link.kind, f"{link.count} links" if link.path is None else link.path) for link in found)
+    return [f"{pairs} {'pair' if pairs == 1 else 'pairs'} over {kind}, {how}" for (kind, how), pairs in counted.items()]
 
 
 def _accelerators(found: tuple[Accelerator, ...]) -> list[str | None]:

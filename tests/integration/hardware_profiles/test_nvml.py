@@ -167,3 +167,15 @@ def test_a_narrow_slot_and_failing_memory_are_warned_of(library: Path) -> None:
     warnings = inventory(library, "failing")["warnings"]
     assert any(warning.startswith("accelerator 1: 2 uncorrected memory errors") for warning in warnings)
     assert any("NVIDIA H100 80GB HBM3 80 GiB, NVIDIA L40S 45 GiB" in warning for warning in warnings)
+
+
+def test_the_table_shows_links_by_kind_and_every_warning_whole(library: Path) -> None:
+    def table(scenario: str) -> str:
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(library), "FAKE_NVML": scenario, "COLUMNS": "400"}
+        command = [sys.executable, "-m", "stack.cli.main", "inventory"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert "28 pairs over nvswitch, 18 links" in table("8xh100")
+    shown = table("failing")
+    assert "1 pair over pcie, PIX" in shown
+    assert "drain it, reset it, and have it replaced if they come back" in shown

@@ -5,7 +5,7 @@ from typing import Any
 
 import pynvml
 
-from stack.hardware_profiles.accelerators.nvml.library import ask, text
+from stack.hardware_profiles.accelerators.nvml.library import ask, text, words
 from stack.hardware_profiles.inventory import Partition
 from stack.hardware_profiles.tree import Tree, UnreadableError
 
@@ -17,16 +17,18 @@ def read_partitions(tree: Tree, probe: str, handle: Any) -> tuple[Partition, ...
     """Compute instances in the order NVML counts them, which is that of CUDA; none when none are made."""
     most = tree.attempt(f"{probe}.partitions", lambda: int(ask(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle))) or 0
     multiprocessors = tree.attempt(f"{probe}.multiprocessors", lambda: _multiprocessors(handle)) if most else None
-    return tuple(_partition(tree, f"{probe}.partitions.{place}", part, multiprocessors) for place, part in enumerate(_made(handle, most)))
+    return tuple(_partition(tree, f"{probe}.partitions.{place}", part, multiprocessors) for place, part in enumerate(_made(tree, probe, handle, most)))
 
 
-def _made(handle: Any, most: int) -> Iterator[Any]:
+def _made(tree: Tree, probe: str, handle: Any, most: int) -> Iterator[Any]:
     """Handles of those that exist; the places in between are empty and told as not found."""
     for place in range(most):
         try:
             yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place)
-        except pynvml.NVMLError:
-            continue
+        except pynvml.NVMLError as error:
+            if error.value != pynvml.NVML_ERROR_NOT_FOUND:
+                tree.note(f"{probe}.partitions", words(error))
+                return
 
 
 def _partition(tree: Tree, probe: str, part: Any, multiprocessors: int | None) -> Partition:
