@@ -14,8 +14,8 @@ demo: ## Install what is needed, run the stack on this machine, write and verify
 	@$(BIN)/stackproof demo --out $(OUT)
 
 test: lint ## Lint, type-check and run every test (real engine, gateway, Ray, helm)
-	@$(BIN)/pytest -n auto -m "not slow" --cov --cov-report=
-	@$(BIN)/pytest -m slow --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=80
+	@$(BIN)/pytest -n auto -m "not services" --cov --cov-report=
+	@$(BIN)/pytest -n 2 --dist loadfile -m services --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=80
 
 test-fast: ## The tests that start no service: under a minute
 	@$(PYTHON) scripts/bootstrap.py dev

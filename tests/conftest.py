@@ -1,10 +1,15 @@
 """What every test may ask for."""
 
+import functools
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from stack.serving.session import Session, serve_session
 
@@ -12,8 +17,37 @@ from stack.serving.session import Session, serve_session
 settings.register_profile("stackproof", deadline=None)
 settings.load_profile("stackproof")
 
+ENGINE = re.compile(r'served: Session|main", "serve"|"demo", "--quick"')
+UNIT = Path(__file__).parent / "unit"
+
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that press Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts services keeps to two at a time; simulations of tests/unit share the machine well."""
+    for item in items:
+        if item.get_closest_marker("slow") and UNIT not in item.path.parents:
+            item.add_marker("services")
+
+
+class OneEngine(LoadFileScheduling):  # type: ignore[misc]
+    """A file goes to one worker, and all files that start an engine to the same one: two engines would starve each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "engine" if starts_engine(file) else file
+
+
+@functools.cache
+def starts_engine(file: str) -> bool:
+    """Whether its tests ask for `served`, or start the demo or `serve` themselves."""
+    return ENGINE.search((UNIT.parent.parent / file).read_text()) is not None
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` with one engine."""
+    return OneEngine(config, log) if config.option.dist == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

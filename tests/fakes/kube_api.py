@@ -8,6 +8,7 @@ noted in `requests`.
 
 import argparse
 import base64
+import gzip
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 Object = dict[str, Any]
+MACHINES = Path(__file__).parents[1] / "data" / "machines"
 CLUSTER_UID = "5f0c8a6e-3d1f-4f43-9a52-1c5d2b7e9a10"
 DEFAULT_URLS = {"/version", "/apis/resource.k8s.io"}
 """What `system:discovery` and `system:public-info-viewer` let everybody read."""
@@ -296,10 +298,27 @@ def rules_of(manifests: Iterable[Object]) -> list[Object]:
     ]
 
 
+def everything(count: int) -> FakeCluster:
+    """A fleet in which each node also has an inventory of its own, and each GPU node a resource slice of 8 GPUs."""
+    nodes = fleet(count)
+    packed = base64.b64encode(gzip.compress((MACHINES / "cpu.json").read_bytes())).decode()
+    labels = {"app.kubernetes.io/part-of": "stackproof", "app.kubernetes.io/component": "inventory"}
+    maps = {}
+    for each in nodes:
+        name = f"stackproof-inventory.{each['metadata']['name']}"
+        maps["stackproof", name] = {"metadata": {"name": name, "labels": labels}, "binaryData": {"inventory.json.gz": packed}}
+    gpus = [dra_gpu(f"gpu-{place}", "NVIDIA H100 80GB HBM3", "81559Mi") for place in range(8)]
+    named = [each["metadata"]["name"] for each in nodes if "nvidia.com/gpu" in each["status"]["capacity"]]
+    return FakeCluster(nodes=nodes, slices=[resource_slice("gpu.nvidia.com", name, gpus) for name in named], config_maps=maps)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, default=100)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(FakeCluster(nodes=fleet(parser.parse_args().nodes))))
+    parser.add_argument("--everything", action="store_true", help="also an inventory by each node, and DRA resource slices")
+    options = parser.parse_args()
+    cluster = everything(options.nodes) if options.everything else FakeCluster(nodes=fleet(options.nodes))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(cluster))
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 

@@ -1,4 +1,4 @@
-"""Audits of servers that cheat, of one that does not, and of the real engine."""
+"""Audits of servers that cheat, and of one that does not."""
 
 import json
 import signal
@@ -23,8 +23,6 @@ from bench.audits.evidence import draft
 from bench.audits.run import run_audit
 from bench.audits.subject import Chosen, choose
 from bench.errors import BenchError
-from bench.load.endpoint import read_api_key
-from bench.prompts.tokenizer import find_tokenizer, load_tokenizer
 from bench.quality.server import Server
 from bench.results.keep import Keep
 from bench.run import RunOptions, Watching, run_workload
@@ -32,7 +30,6 @@ from bench.workload import Workload
 from stack.evidence import EvidenceStore
 from stack.proposal.recompute import recompute_for
 from stack.runtime.progress import Reporter
-from stack.serving.session import Session
 
 pytestmark = pytest.mark.slow
 
@@ -163,18 +160,6 @@ def test_a_mistake_is_one_line_and_status_2(start_mock: StartMock, tmp_path: Pat
     assert done.returncode == 2
     assert words in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
-
-
-def test_the_real_engines_streams_are_what_they_claim(served: Session, tmp_path: Path) -> None:
-    prompts = {"kind": "texts", "texts": ["Name a fruit.", "Count to three.", "What is the opposite of hot?"], "max_tokens": 12}
-    workload = Workload.model_validate({**DOCUMENT, "model": served.model, "prompts": prompts, "timeout_s": 120})
-    server = Server(served.gateway_url, served.model, read_api_key(served.api_key_file))
-    place = find_tokenizer(None, model=served.model)
-    assert place is not None
-    chosen = Chosen(Subject(workload=quiet(workload), seed=1, audit_seed=2, sample=40))
-    found = run_audit(TESTS["TEST06"], chosen, server, out=tmp_path, tokenizer=load_tokenizer(place), reporter=Reporter(StringIO()))
-    assert found.figures["answered"] == 40
-    assert found.verdict == "pass", (found.reason, found.examples)
 
 
 def test_an_interrupted_audit_tells_nothing_and_ends_with_130(start_mock: StartMock, tmp_path: Path) -> None:

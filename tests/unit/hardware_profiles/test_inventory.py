@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stack.hardware_profiles import Cache, Inventory, collect_inventory
-from stack.hardware_profiles.cpu import CPU
 from stack.hardware_profiles.accelerators.nvml import sysfs_address
+from stack.hardware_profiles.cpu import CPU
 from stack.hardware_profiles.summary import rows
 from stack.hardware_profiles.tree import Tree, UnreadableError, as_integer, parse_cpu_list, parse_size
 

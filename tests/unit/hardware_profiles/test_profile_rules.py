@@ -17,7 +17,7 @@ from stack.hardware_profiles.profile.gemm import KINDS, shapes, worth_trying
 from stack.hardware_profiles.profile.memory import FACTOR, KERNELS, START, array_bytes, golden_values
 from stack.hardware_profiles.profile.models import Point
 from stack.hardware_profiles.profile.peaks import peaks_of
-from stack.hardware_profiles.profile.storage import file_system, refusal
+from stack.hardware_profiles.profile.storage import file_system, refusal, require_folder
 from stack.hardware_profiles.tree import Tree
 from stack.runtime.errors import StackproofError
 
@@ -130,7 +130,7 @@ def test_storage_in_memory_is_refused_and_a_missing_folder_is_the_users_mistake(
     assert file_system(shared) == "tmpfs"
     assert "is memory" in refusal(shared, MIB)
     with pytest.raises(ProfileError, match=r"--storage-dir .*no such folder"):
-        refusal(tmp_path / "none", MIB)
+        require_folder(tmp_path / "none")
     assert "free" in refusal(tmp_path, 1 << 60)
 
 
