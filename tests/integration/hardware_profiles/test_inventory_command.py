@@ -8,6 +8,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from stack.evidence import EvidenceStore
+
 pytestmark = pytest.mark.slow
 
 
@@ -31,8 +33,8 @@ def test_a_declared_value_shows_in_every_form_and_in_the_evidence(tmp_path: Path
     description = json.loads(inventory("--declare", declared, "--format", "mlperf").stdout)
     assert (description["cooling"], description["marks"]["cooling"]) == ("liquid", "declared")
     assert "system.cooling (declared)" in inventory("--declare", declared, "--evidence", tmp_path / "evidence").stdout
-    (record,) = (path for path in (tmp_path / "evidence").rglob("*.json") if "figures" in json.loads(path.read_text()))
-    kinds = {figure["name"]: figure["kind"] for figure in json.loads(record.read_text())["figures"]}
+    (stored,) = EvidenceStore(tmp_path / "evidence").read()
+    kinds = {figure.name: figure.kind for figure in stored.record.figures}
     assert (kinds["system.cooling"], kinds["cpu.logical_cores"]) == ("declared", "measured")
 
 
