@@ -121,6 +121,11 @@ def _each(read: Callable[[Accelerator], str | None]) -> Callable[[Inventory], An
     return answer
 
 
+def _without(inventory: Inventory) -> Answer:
+    """N/A on a machine without accelerators; nothing that could be read elsewhere."""
+    return _each(lambda _: None)(inventory)
+
+
 def _pcie(each: Accelerator) -> str | None:
     """At its best: an accelerator at rest may have lowered its generation."""
     port = each.pcie
@@ -185,9 +190,9 @@ FIELDS: dict[str, Callable[[Inventory], Answer]] = {
     "accelerator_frequency": _each(lambda each: None if each.max_sm_clock_mhz is None else f"{each.max_sm_clock_mhz} MHz maximum"),
     "accelerator_host_interconnect": _each(_pcie),
     "accelerator_interconnect": _first(_field("system.accelerator_interconnect"), _interconnect),
-    "accelerator_interconnect_topology": _field("system.accelerator_interconnect_topology"),
-    "accelerator_memory_configuration": _field("system.accelerator_memory_kind"),
-    "accelerator_on-chip_memories": _field("system.accelerator_on_chip_memories"),
+    "accelerator_interconnect_topology": _first(_field("system.accelerator_interconnect_topology"), _without),
+    "accelerator_memory_configuration": _first(_field("system.accelerator_memory_kind"), _without),
+    "accelerator_on-chip_memories": _first(_field("system.accelerator_on_chip_memories"), _without),
     "cooling": _field("system.cooling"),
     "hw_notes": _field("system.hardware_notes"),
     "sw_notes": _field("system.software_notes"),

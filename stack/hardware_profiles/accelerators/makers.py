@@ -41,7 +41,7 @@ def _answers(tree: Tree, vendors: set[int]) -> Answers:
     if AMD in vendors:
         answers |= _ask(tree, "accelerators.amdsmi", amd.ask_library) or _ask(tree, "accelerators.amd-smi", amd.ask_tool_static)
     if HABANA in vendors:
-        answers |= _ask(tree, "accelerators.hl-smi", gaudi.ask)
+        answers |= _ask(tree, "accelerators.pyhlml", gaudi.ask_library) or _ask(tree, "accelerators.hl-smi", gaudi.ask)
     if AMAZON in vendors:
         answers |= _ask(tree, "accelerators.neuron-ls", lambda: neuron.ask(tree))
     return answers

@@ -156,3 +156,42 @@ def test_a_missing_package_is_a_reason() -> None:
         pytest.skip("the package amdsmi is installed here")
     with pytest.raises(UnreadableError, match="not installed"):
         amd.ask_library()
+
+
+# The names and forms of pyhlml 1.9.0.580 (main.py): bytes for text, milliwatts, and one handle object for all devices.
+GAUDI_LIBRARY = """
+class Handle: index = None
+class Info: pass
+handle = Handle()
+print("a word on stdout")
+def hlmlInit(): ...
+def hlmlShutdown(): ...
+def hlmlDeviceGetCount(): return 2
+def hlmlDeviceGetHandleByIndex(index):
+    handle.index = index
+    return handle
+def hlmlDeviceGetName(handle): return b"HL-325L"
+def hlmlDeviceGetUUID(handle): return b"01P4-HL3090A0-18-UAN071-12-03-0%d" % handle.index
+def hlmlDeviceGetSerial(handle): raise RuntimeError("Not supported")
+def hlmlDeviceGetPCIInfo(handle):
+    info = Info()
+    info.bus_id = b"0000:%d0:00.0" % (handle.index + 3)
+    return info
+def hlmlDeviceGetMemoryInfo(handle):
+    info = Info()
+    info.total = 137438953472
+    return info
+def hlmlDeviceGetPowerManagementDefaultLimit(handle): return 850000
+def hlmlGetDriverVersion(): return b"1.24.1"
+"""
+
+
+def test_the_package_pyhlml_is_asked_device_by_device(tmp_path: Path) -> None:
+    (tmp_path / "pyhlml").mkdir()
+    (tmp_path / "pyhlml/__init__.py").touch()
+    (tmp_path / "pyhlml/main.py").write_text(GAUDI_LIBRARY)
+    code = "from stack.hardware_profiles.accelerators.gaudi import ask_library; print('\\n'.join(each.model_dump_json() for each in ask_library()))"
+    first, second = (json.loads(line) for line in run(tmp_path, code).stdout.splitlines())
+    assert (first["pci_bus"], first["name"], first["driver"], first["memory_bytes"]) == ("0000:30:00.0", "HL-325L", "1.24.1", 128 << 30)
+    assert (first["default_power_limit_w"], first["serial"]) == (850.0, None)
+    assert (second["pci_bus"], second["uuid"]) == ("0000:40:00.0", "01P4-HL3090A0-18-UAN071-12-03-01")

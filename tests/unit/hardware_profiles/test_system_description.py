@@ -89,6 +89,7 @@ def test_a_machine_without_accelerators_says_none_and_one_that_cannot_tell_says_
     without = {path: data for path, data in machine_files.items() if "0000:17:00.0" not in path}
     description = system_description(collect_inventory(build(without)))
     assert (description["accelerators_per_node"], description["accelerator_model_name"]) == ("0", "N/A")
+    assert description["accelerator_memory_configuration"] == description["accelerator_on-chip_memories"] == "N/A"
     blind = system_description(collect_inventory(tmp_path))
     assert blind["accelerators_per_node"] == blind["accelerator_model_name"] == ""
 
