@@ -10,6 +10,7 @@ import argparse
 import base64
 import gzip
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -149,6 +150,8 @@ class FakeCluster:
     """Another answer for a request, or None."""
     page_limit: int | None = None
     """The most objects of a page, whatever is asked for."""
+    cut: int = 0
+    """Lists whose answers break off in the middle, from the next one on."""
     requests: list[str] = field(default_factory=list)
 
     def answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
@@ -252,6 +255,10 @@ def handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
             if code == 429:
                 self.send_header("Retry-After", "1")
             self.end_headers()
+            if cluster.cut and '"items"' in content[:200].decode(errors="replace"):
+                cluster.cut -= 1
+                content = content[: len(content) // 2]
+                self.close_connection = True
             self.wfile.write(content)
 
         def log_message(self, *_arguments: object) -> None:
@@ -260,15 +267,24 @@ def handler(cluster: FakeCluster) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_arguments: object) -> None:
+        """A client that broke off is no news."""
+
+
 @contextmanager
-def serving(cluster: FakeCluster) -> Iterator[str]:
-    """The server's URL while it runs in a thread."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(cluster))
-    server.daemon_threads = True
+def serving(cluster: FakeCluster, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The server's URL while it runs in a thread; over TLS when it is given a context with a certificate."""
+    server = Server(("127.0.0.1", 0), handler(cluster))
+    if tls is not None:
+        # Shaken hands within the request's thread: a client that breaks off must not stop the server.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
@@ -318,7 +334,7 @@ def main() -> None:
     parser.add_argument("--everything", action="store_true", help="also an inventory by each node, and DRA resource slices")
     options = parser.parse_args()
     cluster = everything(options.nodes) if options.everything else FakeCluster(nodes=fleet(options.nodes))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(cluster))
+    server = Server(("127.0.0.1", 0), handler(cluster))
     print(f"http://127.0.0.1:{server.server_port}", flush=True)
     server.serve_forever()
 

@@ -46,20 +46,35 @@ class Api:
         answer in time, bad credentials, an error of the server.
         """
         from kubernetes.client.exceptions import ApiException
-        from urllib3.exceptions import HTTPError
+        from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
-        request = self.client.param_serialize(
-            "GET", path, query_params=list(query), header_params={"Accept": "application/json"}, auth_settings=["BearerToken"]
-        )
-        try:
-            answer = self.client.call_api(*request, _request_timeout=(CONNECT_S, READ_S))
-            body = bytes(answer.read())
-        except HTTPError as error:
-            raise ClusterError(f"{self.server}: no answer ({_cause(error)}): is the cluster up, and reachable from here? --context names another") from None
-        except ApiException as error:
-            raise ClusterError(f"{self.server}: no secure connection ({_one_line(str(error.reason))}): check the context's certificate authority") from None
+        headers = {"Accept": "application/json"}
+        request = self.client.param_serialize("GET", path, query_params=list(query), header_params=headers, auth_settings=["BearerToken"])
+        for tries_left in reversed(range(RETRIES + 1)):
+            try:
+                answer = self.client.call_api(*request, _request_timeout=(CONNECT_S, READ_S))
+                body = bytes(answer.read())
+            except (ProtocolError, ReadTimeoutError) as error:
+                # The connection broke within the answer. urllib3 tries again only until an answer begins.
+                if not tries_left:
+                    raise ClusterError(f"{self.server}: its answers break off ({_cause(error)}): ask again when it is well") from None
+            except (HTTPError, ApiException) as error:
+                raise self._unreachable(error) from None
+            else:
+                break
         _check(answer.status, body, path, self.server)
         return body
+
+    def _unreachable(self, error: Exception) -> ClusterError:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import SSLError
+
+        # The client raises an ApiException for a failed handshake, unless urllib3 has tried it several times.
+        reason = getattr(error, "reason", None)
+        if isinstance(error, ApiException) or isinstance(reason, SSLError):
+            return ClusterError(f"{self.server}: no secure connection ({_cause(reason)}): check the context's certificate authority")
+        cause = _cause(error if reason is None else reason)
+        return ClusterError(f"{self.server}: no answer ({cause}): is the cluster up, and reachable from here? --context names another")
 
 
 def connect(kubeconfig: Path | None, context: str | None) -> Api:
@@ -112,10 +127,9 @@ def _said(body: bytes) -> str:
         return _one_line(body[:LONGEST].decode(errors="replace"))
 
 
-def _cause(error: BaseException) -> str:
-    """urllib3 wraps the reason in the number of its tries."""
-    reason = getattr(error, "reason", None)
-    return _one_line(str(reason if reason is not None else error)).rpartition("> ")[2].rpartition(": ")[2] or type(error).__name__
+def _cause(error: object) -> str:
+    """The last part of urllib3's chain of causes."""
+    return _one_line(str(error)).rpartition("> ")[2].rpartition(": ")[2] or type(error).__name__
 
 
 def _one_line(text: str) -> str:

@@ -205,6 +205,18 @@ def test_an_overloaded_server_is_asked_again(tmp_path: Path) -> None:
     assert len(collected(FakeCluster(nodes=fleet(3), override=busy), tmp_path).nodes) == 3
 
 
+@pytest.mark.parametrize("broken", [1, 2])
+def test_an_answer_that_breaks_off_is_asked_for_again(tmp_path: Path, broken: int) -> None:
+    cluster = FakeCluster(nodes=fleet(600), cut=broken)
+    assert [each.name for each in collected(cluster, tmp_path).nodes] == sorted(each["metadata"]["name"] for each in cluster.nodes)
+    assert cluster.cut == 0
+
+
+def test_answers_that_always_break_off_end_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ClusterError, match="its answers break off"):
+        collected(FakeCluster(nodes=fleet(3), cut=1000), tmp_path)
+
+
 def test_the_command_prints_tables_json_and_a_record_that_recomputes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STACKPROOF_CONFIG", str(tmp_path / "config"))
     with reading(FakeCluster(nodes=fleet(8)), tmp_path) as file:

@@ -16,6 +16,7 @@ from reachability import Party, reaches
 from stack.hardware_profiles.cluster import collect_cluster, connect
 from stack.hardware_profiles.cluster.own import SELECTOR, config_map_name
 from stack.hardware_profiles.cluster.publish import Place, publish
+from stack.hardware_profiles.cluster.rights import RIGHTS
 from stack.serving.helm_binary import HelmError
 
 pytestmark = pytest.mark.slow
@@ -145,6 +146,18 @@ def test_the_readers_rights_are_all_that_cluster_needs_and_none_is_spare(stack: 
         for spare in rules[1:]:
             cluster.rules = [rule for rule in rules if rule is not spare]
             assert [probe.reason for probe in collect_cluster(api, namespace="stack").failures if "not allowed" in probe.reason], f"{spare} is not needed"
+
+
+def test_the_rule_that_a_message_calls_missing_is_one_of_the_charts(stack: list[Manifest]) -> None:
+    ruled = {
+        (verb, resource, group, only, "namespace" if "namespace" in rule else "cluster")
+        for rule in rules_of(readers(stack))
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+        for group in rule["apiGroups"]
+        for only in rule.get("resourceNames", [""])
+    }
+    assert ruled == {(right.verb, right.resource, right.group, right.only, right.scope) for right in RIGHTS.values()}
 
 
 def test_the_documented_rights_are_those_of_the_chart(stack: list[Manifest]) -> None:
