@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.users.scenario import Scenario
 from stack.runtime.errors import describe_validation
+from stack.runtime.yaml_input import parse_mapping, read_bounded
 
 CATALOG = Path(__file__).parent / "catalog"
 
@@ -16,14 +16,7 @@ CATALOG = Path(__file__).parent / "catalog"
 def load_scenario(source: str | Path, *, model: str | None = None) -> Scenario:
     """Read a scenario file, or a ready one by name; `model` replaces the file's. BenchError names the faulty field."""
     path = _find(source)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BenchError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(document, dict):
-        raise BenchError(f"{path}: must hold one mapping with model, users, duration_s and classes")
+    document = parse_mapping(read_bounded(path, error=BenchError), source=str(path), holds="model, users, duration_s and classes", error=BenchError)
     document = {**document, "name": document.get("name") or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)}
     if model is not None:
         document["model"] = model

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.workload.models import Workload
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import sha256_file
+from stack.runtime.yaml_input import parse_mapping, read_bounded
 
 CATALOG = Path(__file__).parent / "catalog"
 PATHS = (("arrivals", "file"), ("prompts", "file"), ("prompts", "tokenizer"), ("quality", "file"))
@@ -25,14 +25,7 @@ def load_workload(source: str | Path, *, model: str | None = None, tokenizer: Pa
     Paths in it come out absolute.
     """
     path = _find(source)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise BenchError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(document, dict):
-        raise BenchError(f"{path}: must hold one mapping with model, arrivals, prompts and stop")
+    document = parse_mapping(read_bounded(path, error=BenchError), source=str(path), holds="model, arrivals, prompts and stop", error=BenchError)
     document = {**document, "name": document.get("name") or re.sub(r"[^A-Za-z0-9._-]", "-", path.stem)}
     if model is not None:
         document["model"] = model

@@ -4,12 +4,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.spec import Keywords, Labeler, LabelStage, Lexicon, Pipeline, Read, Stage
 from stack.runtime.errors import describe_validation
+from stack.runtime.yaml_input import parse_document, read_bounded
 
 LIBRARY = Path(str(resources.files("stack.pipelines"))) / "library"
 
@@ -37,14 +37,7 @@ def load_pipeline(name_or_path: str) -> Pipeline:
 
 def read_yaml(path: Path) -> Any:
     """The file's one document; PipelineError with the line of a syntax fault."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        raise PipelineError(f"{path.name}: {line}not valid YAML ({getattr(error, 'problem', None) or 'unreadable'})") from None
+    return parse_document(read_bounded(path, error=PipelineError), source=path.name, error=PipelineError)
 
 
 def _resolve(stage: Stage, folder: Path) -> Stage:

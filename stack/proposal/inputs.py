@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.proposal.document import Proposal
+from stack.proposal.errors import ProposalError
 from stack.proposal.profile import DEFAULT_PROFILE, CallProfile
-from stack.proposal.yaml_input import parse_yaml, read_bounded
+from stack.runtime.yaml_input import parse_yaml, read_bounded
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,10 @@ class Inputs:
 
 def load_inputs(proposal: Path, profile: Path = DEFAULT_PROFILE) -> Inputs:
     """ProposalError in one line when either file does not hold."""
-    proposal_bytes, profile_bytes = read_bounded(proposal), read_bounded(profile)
+    proposal_bytes, profile_bytes = read_bounded(proposal, error=ProposalError), read_bounded(profile, error=ProposalError)
     return Inputs(
-        proposal=parse_yaml(proposal_bytes, Proposal, source=proposal.name),
+        proposal=parse_yaml(proposal_bytes, Proposal, source=proposal.name, error=ProposalError),
         proposal_bytes=proposal_bytes,
-        profile=parse_yaml(profile_bytes, CallProfile, source=profile.name),
+        profile=parse_yaml(profile_bytes, CallProfile, source=profile.name, error=ProposalError),
         profile_bytes=profile_bytes,
     )

@@ -25,10 +25,10 @@ from stack.proposal.page import render_page
 from stack.proposal.profile import REQUIREMENTS, CallProfile
 from stack.proposal.recompute import recompute_for
 from stack.proposal.report import CHECKS, CONTENT, DRAWN, FIGURES, HASHES, RECORDS, SIGNATURE, Check, VerificationReport
-from stack.proposal.yaml_input import parse_yaml
 from stack.runtime.errors import StackproofError
 from stack.runtime.files import sha256_file
 from stack.runtime.progress import Reporter
+from stack.runtime.yaml_input import parse_yaml
 
 RELATIVE_TOLERANCE = 1e-9
 """Sums of floats differ in the last digits between processors and numpy versions; no figure is quoted to nine digits."""
@@ -256,7 +256,7 @@ def _profile_standing(profile: CallProfile) -> tuple[str, str]:
     """A failure when the profile claims the name of one that ships and is another; a note when this version ships none of that name."""
     name = f"{profile.id} version {profile.version}"
     for path in sorted(REQUIREMENTS.glob("*.yaml")):
-        shipped = parse_yaml(path.read_bytes(), CallProfile, source=path.name)
+        shipped = parse_yaml(path.read_bytes(), CallProfile, source=path.name, error=ProposalError)
         if (shipped.id, shipped.version) == (profile.id, profile.version):
             return ("", "") if shipped == profile else (f"{PROFILE}: calls itself {name} and is not the one that ships with this version", "")
     return "", f"this version does not ship the profile {name}: read {PROFILE} yourself"

@@ -7,11 +7,11 @@ from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
-import yaml
 from pydantic import Field, ValidationError
 
 from stack.evidence.record import Frozen
 from stack.runtime.errors import describe_validation
+from stack.runtime.yaml_input import parse_yaml
 from stack.security.errors import SecurityError
 
 
@@ -57,11 +57,9 @@ def load_controls() -> tuple[Control, ...]:
 
 def parse_controls(text: str, *, source: str) -> tuple[Control, ...]:
     """One file; SecurityError naming `source` and the field."""
+    found = parse_yaml(text, _File, source=source, error=SecurityError)
     try:
-        found = _File.model_validate(yaml.safe_load(text))
         controls = tuple(Control.model_validate({**control, "target": found.target}) for control in found.controls)
-    except yaml.YAMLError as error:
-        raise SecurityError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:
         raise SecurityError(describe_validation(error, source=source)) from None
     names = [control.id for control in controls]

@@ -4,12 +4,11 @@ from datetime import date
 from functools import cache
 from importlib.resources import files
 
-import yaml
 from packaging.version import InvalidVersion, Version
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stack.evidence.record import Frozen
-from stack.runtime.errors import describe_validation
+from stack.runtime.yaml_input import parse_yaml
 from stack.security.errors import CannotCheckError, SecurityError
 
 TABLE = "floors.yaml"
@@ -30,10 +29,7 @@ class FloorTable(Frozen):
 def load_floors() -> FloorTable:
     """The table that ships with the project; SecurityError naming the field that is wrong."""
     text = (files("stack.security") / TABLE).read_text()
-    try:
-        return FloorTable.model_validate(yaml.safe_load(text))
-    except ValidationError as error:
-        raise SecurityError(describe_validation(error, source=TABLE)) from None
+    return parse_yaml(text, FloorTable, source=TABLE, error=SecurityError)
 
 
 def below(found: str, floor: str) -> bool:

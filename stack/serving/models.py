@@ -8,11 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from stack.evidence.record import Frozen
-from stack.runtime.errors import describe_validation
+from stack.runtime.yaml_input import parse_yaml
 from stack.serving.errors import ServingError
 
 CI_MODEL = "smollm2-135m-instruct"
@@ -120,9 +119,4 @@ def find_model(name: str) -> CatalogModel:
 
 def parse_model(text: str, *, source: str) -> CatalogModel:
     """One entry from YAML; ServingError naming `source` and the field."""
-    try:
-        return CatalogModel.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ServingError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise ServingError(describe_validation(error, source=source)) from None
+    return parse_yaml(text, CatalogModel, source=source, error=ServingError)

@@ -8,11 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from stack.evidence.record import Frozen
-from stack.runtime.errors import describe_validation
+from stack.runtime.yaml_input import parse_yaml, read_bounded
 from stack.serving.errors import ServingError
 
 DEFAULT_POLICY = "default.yaml"
@@ -94,17 +93,9 @@ def load_policy(path: Path | None = None) -> GatewayPolicy:
     """The policy of a file, or the one that ships with the project; ServingError naming the field that is wrong."""
     if path is None:
         return parse_policy((files("stack.serving") / "policies" / DEFAULT_POLICY).read_text(), source=DEFAULT_POLICY)
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ServingError(f"policy {path} cannot be read: {error}") from None
-    return parse_policy(text, source=str(path))
+    return parse_policy(read_bounded(path, error=ServingError), source=str(path))
 
 
-def parse_policy(text: str, *, source: str) -> GatewayPolicy:
-    try:
-        return GatewayPolicy.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ServingError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise ServingError(describe_validation(error, source=source)) from None
+def parse_policy(text: bytes | str, *, source: str) -> GatewayPolicy:
+    """ServingError naming `source` and the field."""
+    return parse_yaml(text, GatewayPolicy, source=source, error=ServingError)

@@ -155,7 +155,7 @@ def test_half_a_package_of_two_devices_has_half_its_rates() -> None:
         (("status: published", "status: rumour"), "status`"),
         (("ics: 1", "ics: 1\nics: 2"), "line 1: a key is given twice in this mapping"),
         (("ics: 1", "ics: ["), "line "),
-        ((H100, "- 1\n"), "not a catalog entry"),
+        ((H100, "- 1\n"), "must hold one mapping with the fields of a catalog entry"),
         (("ics: 1", "ics: 9999-99-99"), "not readable as YAML"),
     ],
 )

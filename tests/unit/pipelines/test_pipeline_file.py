@@ -45,9 +45,9 @@ def test_the_plan_of_a_limited_run_counts_what_would_be_asked(tmp_path: Path) ->
         (document(label={"labelers": [{"kind": "llm", "name": "m", "prompt": "no place"}]}), "must contain {text} where the record's text goes"),
         (document(label={"labelers": [{"kind": "llm", "name": "Bad Name", "prompt": "{text}"}]}), "field `stages.3.label.labelers.0.llm.name`"),
         (document(label={"labelers": [{"kind": "guess", "name": "g"}]}), "'keywords', 'llm'"),
-        (document(label={"labelers": words_only()["labelers"] * 2}), "each labeler needs a name of its own; 'words' repeats"),
+        (document(label={"labelers": words_only()["labelers"] + words_only()["labelers"]}), "each labeler needs a name of its own; 'words' repeats"),
         ({**document(), "stages": document()["stages"][::-1]}, "stages must come once each and in this order: read, normalise"),
-        ("stages: [", "line 1: not valid YAML"),
+        ("stages: [", "line 1: not YAML"),
         ("just words", "notes.yaml: field `(document)`"),
     ],
 )

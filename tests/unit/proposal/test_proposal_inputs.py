@@ -13,7 +13,7 @@ from stack.proposal.inputs import load_inputs
 from stack.proposal.page import TEMPLATES
 from stack.proposal.profile import CallProfile
 from stack.proposal.recompute import MODULES
-from stack.proposal.yaml_input import MAX_BYTES, parse_yaml
+from stack.runtime.yaml_input import MAX_BYTES, parse_yaml
 
 CLAIM = "{id: a, statement: S, figure: bench/x, op: '<=', value: 1}"
 
@@ -43,7 +43,7 @@ CLAIM = "{id: a, statement: S, figure: bench/x, op: '<=', value: 1}"
 )
 def test_a_proposal_that_does_not_hold_is_told_in_one_line(text: str, expected: str) -> None:
     with pytest.raises(ProposalError) as caught:
-        parse_yaml(text.encode(), Proposal, source="proposal.yaml")
+        parse_yaml(text.encode(), Proposal, source="proposal.yaml", error=ProposalError)
     assert str(caught.value).startswith("proposal.yaml: ")
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -51,15 +51,15 @@ def test_a_proposal_that_does_not_hold_is_told_in_one_line(text: str, expected: 
 
 def test_bytes_that_are_no_text_and_files_too_large_are_refused() -> None:
     with pytest.raises(ProposalError, match=r"not UTF-8 text \(byte 7\)"):
-        parse_yaml(b"title: \xff", Proposal, source="p")
+        parse_yaml(b"title: \xff", Proposal, source="p", error=ProposalError)
     with pytest.raises(ProposalError, match="larger than 1 MiB"):
-        parse_yaml(b" " * (MAX_BYTES + 1), Proposal, source="p")
+        parse_yaml(b" " * (MAX_BYTES + 1), Proposal, source="p", error=ProposalError)
 
 
 @given(st.binary(max_size=200) | st.text(alphabet="ab:-[]{}&*!?|>'\"#%@`\n \t,0.", max_size=60).map(str.encode))
 def test_whatever_the_bytes_the_answer_is_a_proposal_or_one_line(data: bytes) -> None:
     try:
-        parse_yaml(data, Proposal, source="p")
+        parse_yaml(data, Proposal, source="p", error=ProposalError)
     except ProposalError as error:
         assert "\n" not in str(error)  # noqa: PT017 - only one of the two may happen
 
@@ -87,14 +87,14 @@ sources: {{s: {{title: S, url: "https://example.org/", published: 2026-01-01, co
 items: [{{id: x, title: X, asks: A, mandatory: true, source: s, {item}}}]
 """
     with pytest.raises(ProposalError) as caught:
-        parse_yaml(text.encode(), CallProfile, source="profile.yaml")
+        parse_yaml(text.encode(), CallProfile, source="profile.yaml", error=ProposalError)
     assert expected in str(caught.value)
 
 
 def test_an_item_whose_source_is_not_listed_is_refused() -> None:
     text = "{id: p, version: 1, title: P, sources: {}, items: [{id: x, title: X, asks: A, mandatory: true, source: s, parts: [{asks: A, evidence: [app]}]}]}"
     with pytest.raises(ProposalError, match="source 's' is not among `sources`"):
-        parse_yaml(text.encode(), CallProfile, source="profile.yaml")
+        parse_yaml(text.encode(), CallProfile, source="profile.yaml", error=ProposalError)
 
 
 def test_the_proposal_of_the_demo_makes_claims_and_leaves_the_statements_of_a_consortium_out() -> None:

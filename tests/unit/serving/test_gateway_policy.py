@@ -27,14 +27,14 @@ def test_the_shipped_policy_allows_the_text_api_and_nothing_else() -> None:
         (changed(routes=[{"method": "POST", "path": "/v1/x"}]), "field `routes`: POST /v1/x: a POST names its body schema"),
         (changed(routes=[{"method": "GET", "path": "/v1/../x"}]), "field `routes.0.path`"),
         (changed(routes=[{"method": "DELETE", "path": "/v1/x"}]), "field `routes.0.method`"),
-        (changed(routes=[{"method": "GET", "path": "/a"}] * 2), "field `routes`: routes repeat"),
+        (changed(routes=[{"method": "GET", "path": "/a"} for _ in range(2)]), "field `routes`: routes repeat"),
         (changed(routes=[]), "field `routes`"),
         (changed(routes=[{"method": "GET", "path": "/a"}]), "field `routes`: POST /v1/chat/completions is missing"),
         (changed(limits={**DEFAULT["limits"], "body_bytes": -1}), "field `limits.body_bytes`: .* got -1"),
         (changed(timeouts={**DEFAULT["timeouts"], "idle_s": 0}), "field `timeouts.idle_s`"),
         (changed(requests={**DEFAULT["requests"], "choices": 5}), "field `requests.choices`"),
         (changed(colour="red"), "field `colour`"),
-        ("routes: [", "not YAML"),
+        ("routes: [", "line 1: not YAML"),
         ("", r"field `\(document\)`"),
     ],
 )
@@ -45,8 +45,8 @@ def test_a_wrong_policy_names_its_file_and_field_in_one_line(text: str, told: st
 
 
 def test_a_policy_file_that_is_missing_or_binary_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ServingError, match=r"none\.yaml cannot be read"):
+    with pytest.raises(ServingError, match=r"none\.yaml: cannot be read"):
         load_policy(tmp_path / "none.yaml")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ServingError, match="binary cannot be read"):
+    with pytest.raises(ServingError, match="binary: not UTF-8 text"):
         load_policy(tmp_path / "binary")

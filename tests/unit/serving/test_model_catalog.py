@@ -44,6 +44,6 @@ def test_a_wrong_entry_names_its_file_and_field_in_one_line(change: tuple[str, s
 
 
 def test_what_is_not_yaml_is_told_in_one_line() -> None:
-    with pytest.raises(ServingError, match=r"x\.yaml: not YAML") as caught:
+    with pytest.raises(ServingError, match=r"x\.yaml: line 1: not YAML") as caught:
         parse_model("name: [", source="x.yaml")
     assert "\n" not in str(caught.value)
