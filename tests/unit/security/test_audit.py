@@ -41,7 +41,7 @@ def test_every_control_says_what_asks_for_it_and_how_to_mend_it() -> None:
     [
         ("target: moon\ncontrols: []", "x.yaml: field `target`"),
         ("target: host\ncontrols:\n  - {id: SP-HOST-01}", "x.yaml: field `title`"),
-        ("target: [", "x.yaml: not YAML"),
+        ("target: [", "x.yaml: line 1: not YAML"),
         ("- 1", "x.yaml: field"),
     ],
 )
