@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.runtime.errors import StackproofError
 
 if TYPE_CHECKING:
     from stack.hardware_profiles import Inventory
@@ -65,7 +66,9 @@ def inventory(
         return
     from stack.hardware_profiles import collect_inventory
 
-    form = Format.json if as_json and form is Format.table else form
+    if as_json and form not in (Format.table, Format.json):
+        raise StackproofError(f"--json and --format {form} ask for two forms: leave one out")
+    form = Format.json if as_json else form
     found = collect_inventory(identifiers=identifiers)
     if declare is not None:
         from stack.hardware_profiles.declared import declare as declare_values
@@ -75,7 +78,10 @@ def inventory(
     if out is not None:
         from stack.runtime.files import write_atomic
 
-        write_atomic(out, _written(found, Format.json if form is Format.table else form))
+        try:
+            write_atomic(out, _written(found, Format.json if form is Format.table else form))
+        except OSError as error:
+            raise StackproofError(f"--out {out}: cannot be written: {(error.strerror or 'input or output failed').lower()}") from None
     if evidence is not None:
         from stack.evidence import EvidenceStore
         from stack.hardware_profiles.evidence import draft

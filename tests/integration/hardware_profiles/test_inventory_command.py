@@ -70,3 +70,15 @@ def test_neither_torch_nor_ray_nor_vllm_nor_kubernetes_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--out", "/proc/no/such/place"), "--out /proc/no/such/place: cannot be written: no such file or directory"),
+        (("--json", "--format", "labels"), "--json and --format labels ask for two forms: leave one out"),
+        (("--declare", "/no/such/file"), "/no/such/file: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_status_2(options: tuple[str, ...], words: str) -> None:
+    assert inventory(*options, status=2).stderr == f"stackproof: {words}\n"
