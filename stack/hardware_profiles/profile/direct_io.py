@@ -48,10 +48,6 @@ def measure(session: Session, path: Path, size: int, budget_s: float) -> Iterato
             yield from _measure(session, handle, direct, buffer, size, budget_s)
         finally:
             os.close(handle)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        yield write_task(size).without(Status.SKIPPED, "the disk filled up meanwhile")
     finally:
         buffer.close()
 

@@ -20,7 +20,7 @@ from stack.hardware_profiles.profile.models import Group, Profile, Result
 from stack.hardware_profiles.profile.network import measure_network
 from stack.hardware_profiles.profile.peaks import peaks_of
 from stack.hardware_profiles.profile.session import Session
-from stack.hardware_profiles.profile.storage import measure_storage
+from stack.hardware_profiles.profile.storage import measure_storage, require_folder
 from stack.hardware_profiles.profile.timing import CudaClock, host_clock
 from stack.hardware_profiles.tree import Tree
 from stack.runtime.progress import Reporter
@@ -52,6 +52,8 @@ class Settings:
 def run_profile(settings: Settings, reporter: Reporter | None = None) -> Profile:
     """Measure; a Ctrl-C ends it early and gives what there is, marked incomplete. ProfileError for what the user can mend."""
     reporter = reporter or Reporter()
+    if Group.STORAGE in settings.groups:
+        require_folder(settings.storage_dir)
     tree = Tree()
     inventory = collect_inventory()
     device = open_device(settings.device, settings.groups, inventory)

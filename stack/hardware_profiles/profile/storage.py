@@ -1,5 +1,6 @@
 """Storage below the page cache: fio where it is installed, else a probe of our own."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,11 +27,16 @@ def measure_storage(session: Session, budget_s: float, folder: Path) -> Iterator
     if reason:
         yield from (task.without(Status.NOT_SUPPORTED, reason) for task in tasks(size))
         return
-    with _scratch(folder) as scratch:
-        if fio.installed():
-            yield from fio.measure(session, scratch, size, budget_s)
-        else:
-            yield from direct_io.measure(session, scratch, size, budget_s)
+    measured = 0
+    try:
+        with _scratch(folder) as scratch:
+            found = fio.measure(session, scratch, size, budget_s) if fio.installed() else direct_io.measure(session, scratch, size, budget_s)
+            for result in found:
+                measured += 1
+                yield result
+    except OSError as error:
+        # A disk that fills up or fails ends this part; what was measured before stays.
+        yield from (task.without(Status.SKIPPED, f"the disk said: {(error.strerror or str(error)).lower()}") for task in tasks(size)[measured:])
 
 
 def tasks(size: int) -> tuple[Task, Task, Task]:
@@ -38,10 +44,16 @@ def tasks(size: int) -> tuple[Task, Task, Task]:
     return direct_io.write_task(size), direct_io.read_task(size), direct_io.random_task(size)
 
 
-def refusal(folder: Path, size: int) -> str:
-    """Why this file system is not measured; empty when it is. ProfileError when there is no such folder."""
+def require_folder(folder: Path) -> None:
+    """ProfileError when nothing can be written there: told before anything is measured."""
     if not folder.is_dir():
         raise ProfileError(f"--storage-dir {folder}: no such folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ProfileError(f"--storage-dir {folder}: cannot be written")
+
+
+def refusal(folder: Path, size: int) -> str:
+    """Why this file system is not measured; empty when it is."""
     kind = file_system(folder)
     if kind in MEMORY_SYSTEMS:
         return f"{folder} is on {kind}, which is memory: choose a folder on a disk with --storage-dir"
@@ -74,10 +86,7 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> st
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
     """A file's place in a folder of its own, which is removed however this ends."""
-    try:
-        own = Path(tempfile.mkdtemp(prefix=".stackproof-profile-", dir=folder))
-    except OSError as error:
-        raise ProfileError(f"--storage-dir {folder}: cannot be written ({(error.strerror or 'refused').lower()})") from None
+    own = Path(tempfile.mkdtemp(prefix=".stackproof-profile-", dir=folder))
     try:
         yield own / "data"
     finally:
