@@ -26,13 +26,13 @@ KV_SIZE = re.compile(r"KV cache size: ([\d,]+) tokens")
 def model_evidence(model: CatalogModel, manifest: Manifest) -> tuple[RecordDraft, list[ArtifactSource]]:
     """What a model is by its publisher's word, and what its files on this machine are by their hashes."""
     facts = [
-        _published("model.publisher", model.publisher.name, model),
-        _published("model.publisher_country", model.publisher.country, model, source=model.publisher.country_source),
-        _published("model.licence", model.licence.spdx, model),
-        _published("model.parameters.total", model.parameters.total, model),
-        _published("model.parameters.active", model.parameters.active, model),
-        _published("model.context_tokens", model.architecture.context_tokens, model),
-        Figure(name="model.source.sha256", value=manifest.source_sha256, kind=FigureClass.MEASURED, note="of the source file, equal to the catalog's"),
+        _published("model.publisher", model.publisher.name, model, group="publisher"),
+        _published("model.publisher_country", model.publisher.country, model, group="publisher", source=model.publisher.country_source),
+        _published("model.licence", model.licence.spdx, model, group="licence"),
+        _published("model.parameters.total", model.parameters.total, model, group="parameters"),
+        _published("model.parameters.active", model.parameters.active, model, group="parameters"),
+        _published("model.context_tokens", model.architecture.context_tokens, model, group="context"),
+        Figure(name="model.source.sha256", value=manifest.source_sha256, kind=FigureClass.MEASURED, note=f"of {manifest.source or 'the source file'}"),
     ]
     draft = RecordDraft(
         kind=MODEL_KIND,
@@ -109,9 +109,12 @@ def _kv_tokens(log: Path) -> Figure:
     return Figure(name="serving.kv_tokens", value=int(found[-1].replace(",", "")), kind=FigureClass.MEASURED, note="as the engine reports it")
 
 
-def _published(name: str, value: str | int | None, model: CatalogModel, *, source: str = "") -> Figure:
+def _published(name: str, value: str | int | None, model: CatalogModel, *, group: str, source: str = "") -> Figure:
+    """A fact of the catalog: `published` when its group names a document, else `declared`."""
+    ground = model.grounds.get(group)
+    kind = FigureClass.PUBLISHED if ground is not None and ground.status == "published" else FigureClass.DECLARED
     note = "" if value is not None else "nothing found that states it"
-    return Figure(name=name, value=value, kind=FigureClass.PUBLISHED, source=source or f"{model.source.file} (GGUF header)", note=note)
+    return Figure(name=name, value=value, kind=kind, source=source or (ground.source if ground else "the catalog, without a source"), note=note)
 
 
 def _measured(name: str, value: float, unit: str, note: str) -> Figure:

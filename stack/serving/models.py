@@ -3,32 +3,35 @@
 One YAML file per model in `catalog/`. A fact that could not be grounded is null, never a guess.
 """
 
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml
+from stack.serving.architecture import Architecture, DType, weight_bytes
 from stack.serving.errors import ServingError
+
+__all__ = ["CI_MODEL", "Architecture", "CatalogModel", "DType", "find_model", "load_catalog", "parse_model"]
 
 CI_MODEL = "smollm2-135m-instruct"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9.-]{0,62}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+GROUPS = ("publisher", "licence", "languages", "parameters", "architecture", "context", "weights", "chat")
+"""Groups of facts; each needs its ground."""
 
 
-class DType(StrEnum):
-    """Element types of weights and KV cache, as vLLM spells them."""
+class Ground(Frozen):
+    """Where a group of facts comes from.
 
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-    FLOAT32 = "float32"
+    `published`: all of it was read in the public documents that are named. `computed`: it follows from other facts as told.
+    `unverified`: at least a part, named, was not read in a document.
+    """
 
-    @property
-    def size_bytes(self) -> int:
-        return 4 if self is DType.FLOAT32 else 2
+    status: Literal["published", "computed", "unverified"]
+    source: str = Field(min_length=1)
 
 
 class Publisher(Frozen):
@@ -49,22 +52,37 @@ class Parameters(Frozen):
     total: int = Field(gt=0)
     active: int = Field(gt=0)
 
+    @property
+    def in_words(self) -> str:
+        """Millions below one billion, else billions, with the active ones where they are fewer."""
+        total = f"{self.total / 1e6:.0f} M" if self.total < 1e9 else f"{self.total / 1e9:.1f} B"
+        return total if self.active == self.total else f"{total} ({self.active / 1e9:.1f} B active)"
 
-class Architecture(Frozen):
-    """What memory arithmetic needs to know."""
 
-    family: str = Field(description="transformers' `model_type`")
-    layers: int = Field(gt=0)
-    hidden_size: int = Field(gt=0)
-    attention_heads: int = Field(gt=0)
-    kv_heads: int = Field(gt=0)
-    head_dim: int = Field(gt=0)
-    vocabulary: int = Field(gt=0)
-    context_tokens: int = Field(gt=0)
+class Weights(Frozen):
+    """The publisher's own weights: where they are and in which form."""
 
-    def kv_bytes_per_token(self, dtype: DType) -> int:
-        """Keys and values of one token over all layers: 2 x layers x kv_heads x head_dim x bytes per element."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * dtype.size_bytes
+    repository: str | None = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$", description="ORGANISATION/NAME on the Hugging Face hub")
+    revision: str | None = Field(pattern=r"^[0-9a-f]{40}$", description="Commit that the facts and checksums are of")
+    revision_note: str = Field(default="", description="Why the revision is not known")
+    gated: bool | None = Field(default=None, description="Whether terms must be accepted at the hub first; None: not known")
+    dtype: DType = Field(description="Element type of what is not quantized")
+    quantization: Literal["mxfp4", "fp8"] | None = Field(default=None, description="How the published weights are quantized, as vLLM spells it; None: not")
+    sha256: dict[str, str] = Field(default_factory=dict, description="SHA-256 of files by name, where known")
+
+    @model_validator(mode="after")
+    def _unknown_revision_has_its_reason(self) -> "Weights":
+        if self.revision is None and not self.revision_note:
+            raise ValueError("revision: null needs revision_note, which says why")
+        return self
+
+
+class Chat(Frozen):
+    """What the engine needs to hold a conversation; parsers under vLLM's own names, None where the model needs none or none is known."""
+
+    template: Literal["with the weights", "none"] | None = Field(description="Where the chat template comes from; null when not known")
+    tool_parser: str | None = None
+    reasoning_parser: str | None = None
 
 
 class PackageSource(Frozen):
@@ -80,10 +98,10 @@ class PackageSource(Frozen):
 
 
 class Conversion(Frozen):
-    """How the source becomes safetensors."""
+    """How the source becomes safetensors; `none`: they are used as published."""
 
-    kind: Literal["gguf-dequantize"]
-    dtype: DType
+    kind: Literal["gguf-dequantize", "none"]
+    dtype: DType = Field(description="Element type of what the engine reads, quantized parts apart")
     notes: str = ""
 
 
@@ -97,8 +115,24 @@ class CatalogModel(Frozen):
     languages: tuple[str, ...] = Field(default=(), description="ISO 639-1 codes the publisher states; empty when unknown")
     parameters: Parameters
     architecture: Architecture
-    source: PackageSource
+    weights: Weights | None = None
+    chat: Chat | None = None
+    grounds: dict[str, Ground] = Field(default_factory=dict, description=f"Where each group of facts comes from: {', '.join(GROUPS)}")
+    source: PackageSource | None = Field(default=None, description="Weights that an installed package carries; null: `models pull` must be told from where")
     conversion: Conversion
+
+    @property
+    def weights_bytes(self) -> int:
+        """Of the weights as they are published, computed: mxfp4 holds the routed experts only, other quantizations are taken to hold all weights."""
+        quantization = self.weights.quantization if self.weights else None
+        packed = self.architecture.expert_parameters if quantization == "mxfp4" else self.parameters.total if quantization else 0
+        return weight_bytes(packed, quantization or "fp8") + (self.parameters.total - packed) * self.conversion.dtype.size_bytes
+
+    @model_validator(mode="after")
+    def _grounds_name_groups(self) -> "CatalogModel":
+        if unknown := sorted(set(self.grounds) - set(GROUPS)):
+            raise ValueError(f"grounds: {unknown[0]} is not one of {', '.join(GROUPS)}")
+        return self
 
 
 @cache

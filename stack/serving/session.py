@@ -23,8 +23,9 @@ from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.models import CI_MODEL, CatalogModel, find_model
 from stack.serving.plan import EnginePlan, make_plan
 from stack.serving.policy import GatewayPolicy, load_policy
+from stack.serving.pull import pull_model
 from stack.serving.vllm_process import explain_death, first_completion, start_engine
-from stack.serving.weights import Manifest, model_dir, pull_model, verify_model
+from stack.serving.weights import Manifest, model_dir, verify_model
 
 LOGS = ("engine.log", "policy.log", "gateway.log", "access.log")
 TENANT = "local"

@@ -81,7 +81,8 @@ def licence_known(context: AuditContext) -> Finding:
     licence = model.licence.spdx or model.licence.url
     faults = [] if licence else ["the catalog states no licence"]
     faults += [] if model.publisher.country else ["the catalog does not know the publisher's country"]
-    return summarize(faults, good=f"{licence}, published by {model.publisher.name}; source pinned by SHA-256 {model.source.sha256[:16]}")
+    pinned = f"source pinned by SHA-256 {model.source.sha256[:16]}" if model.source else "the catalog pins no source"
+    return summarize(faults, good=f"{licence}, published by {model.publisher.name}; {pinned}")
 
 
 def _files(context: AuditContext) -> list[Path]:

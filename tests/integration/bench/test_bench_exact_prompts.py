@@ -14,7 +14,7 @@ from bench.prompts.tokenizer import count_tokens, need_tokenizer
 from stack.runtime.progress import Reporter
 from stack.serving.models import CI_MODEL, find_model
 from stack.serving.session import Session
-from stack.serving.weights import pull_model
+from stack.serving.pull import pull_model
 
 pytestmark = pytest.mark.slow
 
