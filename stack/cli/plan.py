@@ -1,52 +1,141 @@
-"""`stackproof plan`: the engine plan chosen for this machine, and why."""
+"""`stackproof plan`: the engine plan chosen for this machine or another, and why."""
 
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.runtime.errors import StackproofError
 
 if TYPE_CHECKING:
-    from stack.serving.prediction import Prediction
+    from stack.serving.plan import EnginePlan, Hardware
+    from stack.serving.prediction import Predictions
+
+
+class Format(StrEnum):
+    """How a plan is written."""
+
+    text = "text"
+    json = "json"
+    vllm = "vllm"
+    helm = "helm"
+    ray = "ray"
+
+
+class Quantization(StrEnum):
+    fp8 = "fp8"
 
 
 def plan(
+    *,
     model: Annotated[str, typer.Option("--model", help="Name of a model in the catalog.")] = "smollm2-135m-instruct",
-    max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
-    profile: Annotated[
-        Path | None, typer.Option("--profile", metavar="FILE", help="profile.json of this machine: predict the highest decode and prefill rates from it.")
+    inventory: Annotated[
+        Path | None, typer.Option("--inventory", metavar="FILE", help="Plan for the machine of this file (`stackproof inventory --out FILE`).")
     ] = None,
+    hardware: Annotated[
+        str | None, typer.Option("--hardware", metavar="NAME[:DEVICES[xNODES]]", help="Plan for catalogued accelerators, as in h100-sxm:8x2.")
+    ] = None,
+    max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
+    quantization: Annotated[Quantization | None, typer.Option("--quantization", help="Cast the weights as they are loaded; answers change.")] = None,
+    kv_cache_dtype: Annotated[Quantization | None, typer.Option("--kv-cache-dtype", help="Hold keys and values in this type; answers change.")] = None,
+    draft: Annotated[str | None, typer.Option("--draft", metavar="MODEL", help="Speculative decoding with this small model of the catalog.")] = None,
+    slo: Annotated[
+        str | None, typer.Option("--slo", metavar="LIMITS", help="Limit the batch to what the roofline allows: ttft_p99=500ms,tpot_p99=50ms.")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option("--profile", metavar="FILE", help="profile.json of the device: measured rates in place of published ones.")
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="vllm: its arguments; helm: values of the chart; ray: a Ray Serve LLM configuration.")] = Format.text,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how the engine would run a model on this machine, with the reason for each choice."""
-    from stack.hardware_profiles import collect_inventory
+    """Show how the engine would run a model on this machine, or on another, with the reason for each choice."""
+    from stack.hardware_profiles.profile import load_profile
     from stack.serving import find_model, make_plan
+    from stack.serving.plan import parse_service_level
+    from stack.serving.prediction import predict_plan
 
-    entry = find_model(model)
-    chosen = make_plan(collect_inventory(), entry, max_model_len=max_model_len)
-    predictions: tuple[Prediction, ...] = ()
-    if profile is not None:
-        from stack.hardware_profiles.profile import load_profile
-        from stack.serving.prediction import predict_plan
-
-        predictions = predict_plan(load_profile(profile), chosen, entry)
-    if as_json:
-        told = {"predictions": [each.model_dump(mode="json") for each in predictions]} if predictions else {}
+    if as_json and form not in (Format.text, Format.json):
+        raise StackproofError(f"--json and --format {form} ask for two forms: leave one out")
+    entry, target = find_model(model), _hardware(inventory, hardware)
+    measured = load_profile(profile) if profile is not None else None
+    kv: Literal["auto", "fp8"] = "auto" if kv_cache_dtype is None else "fp8"
+    chosen = make_plan(
+        target,
+        entry,
+        max_model_len=max_model_len,
+        quantization=quantization.value if quantization is not None else None,
+        kv_cache_dtype=kv,
+        draft=find_model(draft) if draft is not None else None,
+        level=parse_service_level(slo) if slo is not None else None,
+        profile=measured,
+    )
+    if form in (Format.vllm, Format.helm, Format.ray):
+        sys.stdout.write(_rendered(chosen, form))
+        return
+    predictions = predict_plan(chosen, entry, target, profile=measured)
+    if as_json or form is Format.json:
+        told = {"predictions": [each.model_dump(mode="json") for each in predictions.cases], "predictions_reason": predictions.reason}
         print_json({**chosen.model_dump(mode="json"), "vllm_arguments": chosen.vllm_arguments(), "environment": chosen.environment(), **told})
         return
-    print_table(("choice", "value", "why"), [(reason.choice, reason.value, reason.why) for reason in chosen.reasons], title=f"{model} on {chosen.device_name}")
-    typer.echo(f"memory: {chosen.memory.in_words()}, {chosen.memory.left_bytes / 2**30:.2f} GiB left")
-    typer.echo(f"vllm {' '.join(chosen.vllm_arguments())}")
-    if predictions:
-        _print_predictions(predictions)
+    _print_plan(chosen, predictions, memory_class=target.memory_class)
 
 
-def _print_predictions(predictions: "tuple[Prediction, ...]") -> None:
+def _hardware(inventory: Path | None, hardware: str | None) -> "Hardware":
+    from stack.hardware_profiles import Inventory, collect_inventory
+    from stack.runtime.errors import describe_validation
+    from stack.serving.plan import catalog_hardware, inventory_hardware
+
+    if inventory is not None and hardware is not None:
+        raise StackproofError("--inventory and --hardware name two machines: leave one out")
+    if hardware is not None:
+        return catalog_hardware(hardware)
+    if inventory is None:
+        return inventory_hardware(collect_inventory())
+    from pydantic import ValidationError
+
+    try:
+        return inventory_hardware(Inventory.model_validate_json(inventory.read_bytes()))
+    except OSError as error:
+        raise StackproofError(f"--inventory {inventory}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise StackproofError(describe_validation(error, source=str(inventory))) from None
+
+
+def _rendered(chosen: "EnginePlan", form: Format) -> str:
+    if form is Format.vllm:
+        import shlex
+
+        return f"{shlex.join(chosen.vllm_arguments())}\n"
+    if form is Format.ray:
+        from stack.serving.ray_serve import serve_yaml
+
+        return serve_yaml(chosen)
+    from stack.serving import load_policy
+    from stack.serving.helm_values import chart_values, values_yaml
+
+    return values_yaml(chart_values(chosen, load_policy()))
+
+
+def _print_plan(chosen: "EnginePlan", predictions: "Predictions", *, memory_class: str) -> None:
+    import shlex
+
+    print_table(("choice", "value", "why"), [(each.choice, each.value, each.why) for each in chosen.reasons], title=f"{chosen.model} on {chosen.device_name}")
+    each = " on each device" if chosen.parallel.devices > 1 else ""
+    typer.echo(f"memory{each}: {chosen.memory.in_words()} ({memory_class}), {chosen.memory.left_bytes / 2**30:.2f} GiB left")
+    typer.echo(f"vllm {shlex.join(chosen.vllm_arguments())}")
+    if not predictions.cases:
+        typer.echo(f"no prediction: {predictions.reason}")
+        return
     rows = [
-        (each.batch, each.context_tokens, f"{each.decode_tokens_per_s:,.1f}", each.decode_bound, f"{each.prefill_tokens_per_s:,.0f}") for each in predictions
+        (each.batch, each.context_tokens, f"{each.decode_tokens_per_s:,.1f}", each.decode_bound, f"{each.prefill_tokens_per_s:,.0f}")
+        for each in predictions.cases
     ]
-    print_table(("sequences", "context", "decode tokens/s at most", "bound by", "prefill tokens/s at most"), rows, title="Computed from the profile")
-    typer.echo(f"from {predictions[0].bandwidth_from} and {predictions[0].operations_from}: {predictions[0].source}")
-    for doubt in predictions[0].doubts:
+    first = predictions.cases[0]
+    title = f"Of one engine, computed from {first.rates_class} rates of a device"
+    print_table(("sequences", "context", "decode tokens/s at most", "bound by", "prefill tokens/s at most"), rows, title=title)
+    typer.echo(f"from {first.bandwidth_from} and {first.operations_from}: {first.source}")
+    for doubt in first.doubts:
         typer.echo(f"doubt: {doubt}")

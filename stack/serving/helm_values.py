@@ -12,6 +12,7 @@ import yaml
 from stack.serving.errors import ServingError
 from stack.serving.gateway import Addresses, render_envoy
 from stack.serving.plan import GIB, EnginePlan
+from stack.serving.plan.models import Device
 from stack.serving.policy import GatewayPolicy
 from stack.serving.vllm_process import MODULE
 
@@ -22,26 +23,33 @@ MODEL_PATH = "/models/served"
 SCRATCH_GIB = {"tmp": 1, "cache": 4, "sharedMemory": 1}
 MEMORY_HEADROOM = 1.25
 """Memory limit over the plan's need: the plan's runtime share is of one model and one build of the engine."""
-CUDA_HOST_BYTES = 8 * GIB
-CUDA_HOST_CPUS = 4
-"""Beside a GPU, the engine's processes on the host: an allowance, not measured."""
+HOST_BYTES, HOST_BYTES_A_DEVICE = 6 * GIB, 2 * GIB
+HOST_CPUS, HOST_CPUS_A_DEVICE = 2, 2
+"""Beside accelerators, the engine's processes on the host: an allowance, not measured."""
+RESOURCES: dict[Device, str] = {"cuda": "nvidia.com/gpu", "rocm": "amd.com/gpu", "hpu": "habana.ai/gaudi"}
+"""Names under which the makers' device plug-ins offer accelerators."""
 
 
 def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_NAME) -> dict[str, Any]:
     """The [generated] part of helm/stackproof/values.yaml; `name` prefixes the Services that the gateway connects to. ServingError when it cannot."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise ServingError(f"name {name!r}: use at most 40 lower-case letters, digits and dashes, beginning with a letter")
+    if plan.parallel.nodes > 1:
+        raise ServingError(f"the chart runs an engine in one pod, this plan spans {plan.parallel.nodes} machines: render it with --format ray")
+    if plan.draft is not None:
+        raise ServingError("the chart mounts one model: leave --draft out")
     drain_s = math.ceil(policy.timeouts.drain_s)
     return {
         "name": name,
         "model": {"servedName": plan.model, "mountPath": MODEL_PATH},
         "engine": {
+            **({"replicas": plan.parallel.replicas} if plan.parallel.replicas > 1 else {}),
             "port": ENGINE_PORT,
             "command": ["python3", "-m", MODULE],
             "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments()],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
             "env": [{"name": variable, "value": value} for variable, value in pod_environment(plan).items()],
             "resources": pod_resources(plan),
-            "scratch": {volume: f"{size}Gi" for volume, size in SCRATCH_GIB.items()},
+            "scratch": {volume: f"{size}Gi" for volume, size in _scratch_gib(plan).items()},
             "drainSeconds": drain_s,
         },
         "gateway": {
@@ -79,18 +87,26 @@ def pod_environment(plan: EnginePlan) -> dict[str, str]:
 
 def pod_resources(plan: EnginePlan) -> dict[str, dict[str, str]]:
     """Requests equal to limits: the pod is of class Guaranteed, so a static CPU manager can give it whole cores."""
+    scratch, devices = _scratch_gib(plan), plan.parallel.devices
     if plan.device == "cpu":
-        cpus, host_bytes = (plan.cpu_threads or 1) + (plan.cpu_reserved or 0), plan.memory.needed_bytes * MEMORY_HEADROOM
+        # All workers of one engine run in this pod; weights and cache are those of one.
+        cpus, host_bytes = (plan.cpu_threads or 1) + (plan.cpu_reserved or 0), devices * plan.memory.needed_bytes * MEMORY_HEADROOM
     else:
-        cpus, host_bytes = CUDA_HOST_CPUS, plan.memory.weights_bytes + CUDA_HOST_BYTES
+        # Weights pass through the page cache of the pod once.
+        cpus, host_bytes = HOST_CPUS + HOST_CPUS_A_DEVICE * devices, devices * (plan.memory.weights_bytes + HOST_BYTES_A_DEVICE) + HOST_BYTES
     amounts = {
         "cpu": str(cpus),
-        "memory": f"{math.ceil(host_bytes / GIB) + SCRATCH_GIB['sharedMemory']}Gi",
-        "ephemeral-storage": f"{SCRATCH_GIB['tmp'] + SCRATCH_GIB['cache'] + 1}Gi",
+        "memory": f"{math.ceil(host_bytes / GIB) + scratch['sharedMemory']}Gi",
+        "ephemeral-storage": f"{scratch['tmp'] + scratch['cache'] + 1}Gi",
     }
-    if plan.device == "cuda":
-        amounts["nvidia.com/gpu"] = "1"
+    if plan.device != "cpu":
+        amounts[RESOURCES[plan.device]] = str(devices)
     return {"requests": amounts, "limits": amounts}
+
+
+def _scratch_gib(plan: EnginePlan) -> dict[str, int]:
+    """Workers of one engine talk through shared memory: a GiB for each."""
+    return {**SCRATCH_GIB, "sharedMemory": SCRATCH_GIB["sharedMemory"] * plan.parallel.devices}
 
 
 def values_yaml(values: dict[str, Any]) -> str:

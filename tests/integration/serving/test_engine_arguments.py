@@ -1,11 +1,22 @@
+"""Every plan's arguments by the installed vLLM's own parser and by what it builds from them; every Ray configuration by Ray's own model."""
+
+import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stack.hardware_profiles import collect_inventory
 from stack.serving import CI_MODEL, find_model, make_plan
+from stack.serving.plan import EnginePlan
+from stack.serving.ray_serve import llm_config
+
+pytestmark = pytest.mark.slow
+GOLDEN = Path(__file__).parents[2] / "unit" / "serving" / "golden"
+PLANS = {path.stem: EnginePlan.model_validate(json.loads(path.read_text())["plan"]) for path in sorted(GOLDEN.glob("*.json"))}
 
 # vLLM's own parser, and what it made of the arguments.
 PARSE = """
@@ -18,16 +29,49 @@ parsed = [vars(parser.parse_args(arguments)) for arguments in json.load(sys.stdi
 json.dump(parsed, sys.stdout, default=str)
 """
 
+# Ray's own model of a configuration, and the engine arguments that it hands to vLLM's own class.
+RAY = """
+import dataclasses, json, sys
+from ray.llm._internal.serve.core.configs.llm_config import LLMConfig
+from vllm.engine.arg_utils import AsyncEngineArgs
+known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+found = []
+for given in json.load(sys.stdin):
+    config = LLMConfig.model_validate(given)
+    found.append({"unknown": sorted(set(config.engine_kwargs) - known), "accelerator": config.accelerator_config.kind, "id": config.model_id})
+json.dump(found, sys.stdout)
+"""
 
-@pytest.mark.slow
-def test_the_installed_vllm_understands_every_argument_of_a_plan() -> None:
-    plan = make_plan(collect_inventory(), find_model(CI_MODEL))
-    cuda = plan.model_copy(update={"device": "cuda", "gpu_memory_utilization": 0.9, "enforce_eager": False})
-    given = json.dumps([plan.vllm_arguments(), cuda.vllm_arguments()])
-    done = subprocess.run([sys.executable, "-c", PARSE], input=given, capture_output=True, text=True, timeout=120, check=False)
+
+def run(program: str, given: list[Any], *, until: str) -> list[dict[str, Any]]:
+    done = subprocess.run([sys.executable, "-c", program], input=json.dumps(given), capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    on_cpu, on_cuda = json.loads(done.stdout[done.stdout.index("[{") :])
-    assert (on_cpu["served_model_name"], on_cpu["dtype"], on_cpu["max_model_len"]) == ([plan.model], plan.dtype, plan.max_model_len)
-    assert (on_cpu["max_num_seqs"], on_cpu["kv_cache_memory_bytes"]) == (plan.max_num_seqs, plan.memory.kv_cache_bytes)
-    assert (on_cpu["enforce_eager"], on_cpu["trust_remote_code"], on_cpu["load_format"]) == (plan.enforce_eager, False, "safetensors")
-    assert (on_cuda["gpu_memory_utilization"], on_cuda["kv_cache_memory_bytes"]) == (0.9, None)
+    found: list[dict[str, Any]] = json.loads(done.stdout[done.stdout.index(until) :])
+    return found
+
+
+def test_the_installed_vllm_understands_every_argument_of_every_plan() -> None:
+    here = make_plan(collect_inventory(), find_model(CI_MODEL))
+    plans = [here, *PLANS.values()]
+    for plan, parsed in zip(plans, run(PARSE, [plan.vllm_arguments() for plan in plans], until="[{"), strict=True):
+        spread = plan.parallel
+        assert (parsed["served_model_name"], parsed["dtype"], parsed["max_model_len"]) == ([plan.model], plan.dtype, plan.max_model_len)
+        assert (parsed["max_num_seqs"], parsed["max_num_batched_tokens"]) == (plan.max_num_seqs, plan.max_num_batched_tokens)
+        assert (parsed["enforce_eager"], parsed["trust_remote_code"], parsed["load_format"]) == (plan.enforce_eager, False, "safetensors")
+        assert (parsed["tensor_parallel_size"], parsed["pipeline_parallel_size"], parsed["data_parallel_size"]) == (spread.tensor, spread.pipeline, spread.data)
+        assert parsed["enable_expert_parallel"] is spread.expert
+        assert parsed["distributed_executor_backend"] == ("ray" if spread.nodes > 1 else None)
+        assert (parsed["enable_prefix_caching"], parsed["enable_chunked_prefill"]) == (True, True)
+        assert (parsed["quantization"], parsed["kv_cache_dtype"]) == (plan.quantization, plan.kv_cache_dtype)
+        assert parsed["kv_cache_memory_bytes"] == (plan.memory.kv_cache_bytes if plan.device == "cpu" else None)
+        assert (parsed["speculative_config"] or {}).get("model") == plan.draft
+        if plan.gpu_memory_utilization is not None:
+            assert parsed["gpu_memory_utilization"] == plan.gpu_memory_utilization
+
+
+@pytest.mark.skipif(importlib.util.find_spec("grpc_reflection") is None, reason="Ray Serve's modules need grpcio-reflection")
+def test_rays_own_model_takes_every_plan_and_vllms_own_class_every_engine_argument() -> None:
+    found = run(RAY, [llm_config(plan) for plan in PLANS.values()], until="[{")
+    for plan, told in zip(PLANS.values(), found, strict=True):
+        assert told["unknown"] == []
+        assert (told["id"], told["accelerator"]) == (plan.model, "gpu" if plan.device in ("cuda", "rocm") else "cpu")

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from stack.hardware_profiles import Accelerator, Inventory
 from stack.serving.errors import ServingError
 from stack.serving.models import CI_MODEL, find_model
-from stack.serving.plan import BLOCK_TOKENS, CPU_FULL_SEQUENCES, GIB, PIN_CORES, EnginePlan, make_plan
+from stack.serving.plan import BLOCK_TOKENS, GIB, EnginePlan, make_plan
+from stack.serving.plan.cpu import CPU_FULL_SEQUENCES, PIN_CORES
 
 MakeInventory = Callable[..., Inventory]
 MODEL = find_model(CI_MODEL)
@@ -40,12 +41,20 @@ def test_short_memory_shrinks_the_kv_cache_before_it_refuses(make_inventory: Mak
     assert 0 <= tight.memory.left_bytes < tight.memory.kv_bytes_per_token * BLOCK_TOKENS
 
 
-def test_what_cannot_fit_is_refused_with_the_arithmetic_in_one_line(make_inventory: MakeInventory) -> None:
-    with pytest.raises(
-        ServingError, match=r"memory is short .* weights 0\.25 \+ KV cache 0\.18 \+ runtime .* of 2\.00 GiB available.*--max-model-len"
-    ) as caught:
-        make_plan(make_inventory(available_bytes=2 * GIB), MODEL)
+def test_what_cannot_fit_is_refused_with_the_arithmetic_and_the_mends_in_one_line(make_inventory: MakeInventory) -> None:
+    sum_of = r"weights 0\.25 \+ KV cache 0\.18 \+ activations 0\.0\d \+ runtime 2\.50 = 2\.9\d GiB of 2\.90 GiB available"
+    with pytest.raises(ServingError, match=f"memory is short .* {sum_of}: free 0\\.0\\d GiB or shorten .* --max-model-len \\d+") as caught:
+        make_plan(make_inventory(available_bytes=int(2.9 * GIB)), MODEL, max_model_len=8192)
     assert "\n" not in str(caught.value)
+    mend = int(str(caught.value).rpartition(" ")[2])
+    assert make_plan(make_inventory(available_bytes=int(2.9 * GIB)), MODEL, max_model_len=mend).memory.left_bytes >= 0
+
+
+def test_a_context_nobody_asked_for_is_the_longest_that_fits(make_inventory: MakeInventory) -> None:
+    plan = make_plan(make_inventory(available_bytes=int(2.9 * GIB)), MODEL)
+    assert 2048 <= plan.max_model_len < 8192
+    with pytest.raises(ServingError, match="memory is short"):
+        make_plan(make_inventory(available_bytes=int(2.9 * GIB)), MODEL, max_model_len=plan.max_model_len + BLOCK_TOKENS)
 
 
 def test_unknown_memory_is_refused_rather_than_guessed(make_inventory: MakeInventory) -> None:
@@ -61,7 +70,7 @@ def test_a_context_the_model_does_not_have_is_refused(make_inventory: MakeInvent
 
 def test_a_gpu_that_answers_is_preferred_and_one_only_on_the_bus_is_not(make_inventory: MakeInventory, gpu: Accelerator) -> None:
     plan = make_plan(make_inventory(accelerators=(gpu,)), MODEL)
-    assert (plan.device, plan.device_name, plan.enforce_eager) == ("cuda", "A GPU", False)
+    assert (plan.device, plan.device_name, plan.enforce_eager) == ("cuda", "1 x A GPU", False)
     assert "--gpu-memory-utilization" in plan.vllm_arguments()
     assert not any(name.startswith("VLLM_CPU") for name in plan.environment())
     silent = gpu.model_copy(update={"source": "pci"})

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from stack.hardware_profiles.profile import Group, Profile, Result, Status
 from stack.hardware_profiles.profile.models import Engine
 from stack.serving.errors import ServingError
-from stack.serving.prediction import beside, predict, used_share
+from stack.serving.plan.roofline import measured_rates
+from stack.serving.prediction import Load, Prediction, beside, used_share
+from stack.serving.prediction import predict as predict_of
 
 
 def profile(*, bandwidth_gb_s: float | None = 100.0, bfloat16_gflop_s: float | None = 1000.0, status: Status = Status.OK, reason: str = "") -> Profile:
@@ -22,6 +24,10 @@ def profile(*, bandwidth_gb_s: float | None = 100.0, bfloat16_gflop_s: float | N
     engine = Engine(torch=None, blas=None, cpu_capability=None, libraries=(), environment={})
     known = {"seconds": 1.0, "complete": True, "device": "cpu", "device_name": "A CPU", "cores": 2, "last_level_cache_bytes": None, "engine": engine}
     return Profile(started_at=datetime(2026, 11, 24, tzinfo=UTC), results=tuple(results), **known)
+
+
+def predict(measured: Profile, *, dtype: str, batch: int = 1, context_tokens: int = 1, **load: int) -> Prediction:
+    return predict_of(measured_rates(measured, dtype), Load(**load), dtype=dtype, batch=batch, context_tokens=context_tokens)
 
 
 def model(**changes: int) -> dict[str, int]:
