@@ -81,14 +81,11 @@ def verify(
 ) -> None:
     """Hash every file of a pulled model again; exit status 1 names the first one that changed."""
     from stack.serving.models import find_model
+    from stack.serving.signing import verify_signature
     from stack.serving.weights import verify_model
 
     model = find_model(name)
-    manifest = verify_model(model)
-    if key is not None:
-        from stack.serving.signing import verify_signature
-
-        verify_signature(model, key)
+    manifest = verify_model(model) if key is None else verify_signature(model, key)
     if as_json:
         print_json({"model": name, "verified": True, "signature": key is not None, "files": len(manifest.files), "source_sha256": manifest.source_sha256})
         return

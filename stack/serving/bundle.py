@@ -12,63 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from stack.evidence.record import Frozen
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import CHUNK, atomic_path, sync
 from stack.runtime.progress import Reporter, Step
+from stack.serving.bundle_index import ENTRY, INDEX, LICENCE, SIGNATURE, SUMS, BundledModel, Index, Member
 from stack.serving.errors import ModelChangedError, ServingError
 from stack.serving.formats import check_formats, is_allowed
-from stack.serving.models import NAME_PATTERN, SHA256_PATTERN, CatalogModel, find_model
+from stack.serving.models import CatalogModel, find_model
 from stack.serving.pull import appear, locked
 from stack.serving.signing import verify_folder
 from stack.serving.tar_stream import BLOCK, END, expect, header, padding, read_first_size
 from stack.serving.weights import MANIFEST, check_listing, check_model, model_dir, parse_manifest, read_manifest, signature_file
 
-INDEX, SUMS, ENTRY, LICENCE, SIGNATURE = "bundle.json", "SHA256SUMS", "catalog.json", "LICENCE.txt", "model.sig"
 INDEX_LIMIT_BYTES = 16 << 20
 SPARE_BYTES = 64 << 20
 """Room that must stay free on the disk beside what a bundle unpacks to."""
-
-
-class Member(Frozen):
-    """A file of the bundle: `kind` says whether it belongs into the model's folder."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    size_bytes: int = Field(ge=0)
-    sha256: str = Field(pattern=SHA256_PATTERN)
-
-
-class BundledModel(Frozen):
-    name: str = Field(pattern=NAME_PATTERN)
-    about: tuple[Member, ...] = Field(description="Catalog entry, licence note, signature if there is one")
-    files: tuple[Member, ...] = Field(description="The model's folder, its manifest included")
-
-    @property
-    def signed(self) -> bool:
-        return any(member.name == SIGNATURE for member in self.about)
-
-
-class Index(Frozen):
-    schema_version: str = Field(default="stackproof.bundle/v1", pattern=r"^stackproof\.bundle/v1$")
-    models: tuple[BundledModel, ...] = Field(min_length=1)
-
-    def members(self) -> list[tuple[str, Member]]:
-        """Path in the tar file and member, in the order of the file; ModelChangedError when a path comes twice."""
-        listed = [(f"{model.name}/{member.name}", member) for model in self.models for member in model.about]
-        listed += [(f"{model.name}/files/{member.name}", member) for model in self.models for member in model.files]
-        if len({path for path, _ in listed}) != len(listed):
-            raise ModelChangedError("bundle: two members have the same name")
-        return listed
-
-    @property
-    def total_bytes(self) -> int:
-        return sum(member.size_bytes for _, member in self.members())
-
-    def sums(self) -> bytes:
-        """As `sha256sum -c` reads them after unpacking with tar."""
-        return "".join(f"{member.sha256}  {path}\n" for path, member in self.members()).encode()
 
 
 @dataclass(frozen=True)
@@ -115,7 +75,9 @@ def load_bundle(path: Path, reporter: Reporter, key: Path | None = None) -> list
     staging = Path(tempfile.mkdtemp(prefix=".bundle-", suffix=".part", dir=place))
     try:
         with path.open("rb") as stream:
-            index = _unpack(stream, staging, reporter, name=str(path))
+            index = _read_index(stream, str(path))
+            _check_signed(index, key)
+            _unpack(stream, index, staging, reporter, name=str(path))
         loaded = [_check(model, staging / model.name, key) for model in index.models]
         for model in index.models:
             with locked(model.name, reporter):
@@ -130,10 +92,19 @@ def load_bundle(path: Path, reporter: Reporter, key: Path | None = None) -> list
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _unpack(stream: BinaryIO, staging: Path, reporter: Reporter, *, name: str) -> Index:
+def _check_signed(index: Index, key: Path | None) -> None:
+    """Before the long part: a key for what is signed, and nothing unsigned for a key."""
+    for model in index.models:
+        find_model(model.name)
+        if model.signed and key is None:
+            raise ServingError(f"{model.name} is signed: name its signer's public key with --key FILE")
+        if key is not None and not model.signed:
+            raise ModelChangedError(f"{model.name}: the bundle carries no signature, and --key asks for one")
+
+
+def _unpack(stream: BinaryIO, index: Index, staging: Path, reporter: Reporter, *, name: str) -> None:
     """Every member into the staging folder, its hash checked as it comes."""
     try:
-        index = _read_index(stream, name)
         if index.total_bytes + SPARE_BYTES > shutil.disk_usage(staging).free:
             raise ServingError(f"{name}: unpacks to {index.total_bytes / 1e9:.1f} GB, more than is free in {staging.parent}")
         sums = index.sums()
@@ -153,15 +124,17 @@ def _unpack(stream: BinaryIO, staging: Path, reporter: Reporter, *, name: str) -
             raise ValueError("something follows its end")
     except ValueError as error:
         raise ModelChangedError(f"{name}: not a whole bundle: {error}") from None
-    return index
 
 
 def _read_index(stream: BinaryIO, name: str) -> Index:
-    size = read_first_size(stream.read(BLOCK), INDEX)
-    if size > INDEX_LIMIT_BYTES:
-        raise ValueError(f"{INDEX} of {size} bytes")
-    data = stream.read(size)
-    expect(stream, padding(size), INDEX)
+    try:
+        size = read_first_size(stream.read(BLOCK), INDEX)
+        if size > INDEX_LIMIT_BYTES:
+            raise ValueError(f"{INDEX} of {size} bytes")
+        data = stream.read(size)
+        expect(stream, padding(size), INDEX)
+    except ValueError as error:
+        raise ModelChangedError(f"{name}: not a whole bundle: {error}") from None
     try:
         index = Index.model_validate_json(data)
     except ValidationError as error:
@@ -187,11 +160,7 @@ def _check(bundled: BundledModel, folder: Path, key: Path | None) -> Loaded:
             raise ModelChangedError(f"{bundled.name}/files/{member.name}: its manifest and the bundle's index disagree")
     check_formats(files)
     check_model(model, manifest, files)
-    if bundled.signed and key is None:
-        raise ServingError(f"{bundled.name} is signed: name its signer's public key with --key FILE")
     if key is not None:
-        if not bundled.signed:
-            raise ModelChangedError(f"{bundled.name}: the bundle carries no signature, and --key asks for one")
         verify_folder(files, folder / SIGNATURE, key)
     entry = folder / ENTRY
     return Loaded(name=bundled.name, signature_checked=key is not None, same_entry=entry.is_file() and entry.read_bytes() == _entry(model))

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from stack.runtime.files import atomic_path
 from stack.serving.errors import ModelChangedError, ServingError
+from stack.serving.formats import check_formats
 from stack.serving.models import CatalogModel
-from stack.serving.weights import check_model, model_dir, read_manifest, signature_file, verify_model
+from stack.serving.weights import Manifest, check_listing, check_model, model_dir, not_here, read_manifest, signature_file, verify_model
 
 CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 """Those the format allows."""
@@ -32,13 +33,20 @@ def sign_model(model: CatalogModel, key: Path) -> Path:
     return place
 
 
-def verify_signature(model: CatalogModel, key: Path) -> None:
+def verify_signature(model: CatalogModel, key: Path) -> Manifest:
     """That the pulled model is what the key's holder signed, byte for byte; ModelChangedError names the first file that is not.
 
-    The signature covers the manifest as well, so its hashes are not computed a second time.
+    The signature covers every file, the manifest included, so the manifest's own hashes are not computed as well.
     """
-    check_model(model, read_manifest(model), model_dir(model.name))
-    verify_folder(model_dir(model.name), signature_file(model.name), key)
+    place = model_dir(model.name)
+    if not place.is_dir():
+        raise not_here(model.name)
+    verify_folder(place, signature_file(model.name), key)
+    manifest = read_manifest(model)
+    check_listing(manifest, place)
+    check_formats(place)
+    check_model(model, manifest, place)
+    return manifest
 
 
 def verify_folder(folder: Path, signature: Path, key: Path) -> None:

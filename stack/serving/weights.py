@@ -60,7 +60,11 @@ def read_manifest(model: CatalogModel) -> Manifest:
     try:
         return parse_manifest(path.read_bytes(), source=str(path))
     except FileNotFoundError:
-        raise ServingError(f"model {model.name} is not on this machine: run `stackproof models pull {model.name}`") from None
+        raise not_here(model.name) from None
+
+
+def not_here(name: str) -> ServingError:
+    return ServingError(f"model {name} is not on this machine: run `stackproof models pull {name}`")
 
 
 def parse_manifest(data: bytes, *, source: str) -> Manifest:

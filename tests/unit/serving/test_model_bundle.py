@@ -11,8 +11,8 @@ import pytest
 from small_model import MODEL, write_model
 
 from stack.runtime.progress import Reporter
-from stack.serving import bundle
-from stack.serving.bundle import INDEX, Index, load_bundle, write_bundle
+from stack.serving.bundle import load_bundle, write_bundle
+from stack.serving.bundle_index import INDEX, Index, Member
 from stack.serving.errors import ModelChangedError, ServingError
 from stack.serving.pull import pull_model
 from stack.serving.sources import DirectorySource
@@ -179,7 +179,7 @@ def test_a_well_made_bundle_of_other_files_is_refused(across: Path, name: str, d
     index, content = taken_apart(across)
     (model,) = index.models
     kept = tuple(each for each in model.files if each.name != name)
-    added = bundle._member(name, data)
+    added = Member(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     changed = Index(models=(model.model_copy(update={"files": (*kept, added)}),))
     across.write_bytes(forged(changed, {**content, f"{model.name}/files/{name}": data}))
     with pytest.raises(ModelChangedError, match=told):
