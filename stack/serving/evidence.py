@@ -11,7 +11,7 @@ import yaml
 
 from stack.evidence import ArtifactSource, Figure, FigureClass, RecordDraft, StoredRecord
 from stack.serving.models import CatalogModel
-from stack.serving.plan import EnginePlan
+from stack.serving.plan import EnginePlan, plan_memory
 from stack.serving.session import Session
 from stack.serving.vllm_process import engine_version
 from stack.serving.weights import Manifest
@@ -87,10 +87,9 @@ def _manifest_figures(manifest: Manifest) -> list[Figure]:
 
 
 def _plan_figures(plan: EnginePlan, model: CatalogModel) -> list[Figure]:
-    """The memory arithmetic, from parameters and architecture rather than from the plan's own sums."""
-    weights = model.parameters.total * plan.dtype.size_bytes
-    per_token = model.architecture.kv_bytes_per_token(plan.dtype)
-    memory = plan.memory.model_copy(update={"weights_bytes": weights, "kv_bytes_per_token": per_token})
+    """The memory arithmetic of one device, from parameters and architecture rather than from the plan's own sums."""
+    memory = plan_memory(plan, model)
+    weights, per_token = memory.weights_bytes, memory.kv_bytes_per_token
     values = {
         "plan.weights_bytes": (weights, "By"),
         "plan.kv_bytes_per_token": (per_token, "By"),

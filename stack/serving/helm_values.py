@@ -23,6 +23,8 @@ MODEL_PATH = "/models/served"
 SCRATCH_GIB = {"tmp": 1, "cache": 4, "sharedMemory": 1}
 MEMORY_HEADROOM = 1.25
 """Memory limit over the plan's need: the plan's runtime share is of one model and one build of the engine."""
+MOST_REPLICAS = 64
+"""Of the chart's schema."""
 HOST_BYTES, HOST_BYTES_A_DEVICE = 6 * GIB, 2 * GIB
 HOST_CPUS, HOST_CPUS_A_DEVICE = 2, 2
 """Beside accelerators, the engine's processes on the host: an allowance, not measured."""
@@ -43,7 +45,7 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
         "name": name,
         "model": {"servedName": plan.model, "mountPath": MODEL_PATH},
         "engine": {
-            **({"replicas": plan.parallel.replicas} if plan.parallel.replicas > 1 else {}),
+            **({"replicas": min(MOST_REPLICAS, plan.parallel.replicas)} if plan.parallel.replicas > 1 else {}),
             "port": ENGINE_PORT,
             "command": ["python3", "-m", MODULE],
             "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments()],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
@@ -62,6 +64,8 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
             "port": AUTHZ_PORT,
             "policy": yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False),
             "drainSeconds": drain_s,
+            # Accounts are kept in one process: where tenants are limited, one policy service has to see every request.
+            **({"replicas": 1} if policy.limits_tenants else {}),
         },
     }
 

@@ -66,7 +66,8 @@ def _sized(job: Job, spread: Parallel) -> Chosen | None:
     if memory.left_bytes < 0:
         return None
     most = job.sequences if job.device == "cpu" else max(1, memory.kv_tokens // TOKENS_A_REQUEST)
-    return Chosen(spread, memory, Batch(min(job.sequences, most), job.batched_tokens))
+    smaller = replace(job, sequences=min(job.sequences, most))
+    return Chosen(spread, arithmetic(smaller, spread, kv_tokens=_kv_target(job)), Batch(smaller.sequences, job.batched_tokens))
 
 
 def _within(level: ServiceLevel, rates: Rates, job: Job, chosen: Chosen) -> Chosen:

@@ -186,13 +186,13 @@ def max_context(job: Job, spread: Parallel) -> int:
     return low * BLOCK_TOKENS
 
 
-def plan_memory(plan: EnginePlan, model: CatalogModel) -> MemoryArithmetic:
-    """The arithmetic of a stored plan once more, from parameters and architecture; its KV cache, available memory and draft are taken from it.
+def plan_memory(plan: EnginePlan, model: CatalogModel, *, draft: CatalogModel | None = None) -> MemoryArithmetic:
+    """The arithmetic of a stored plan once more, from parameters and architecture; its KV cache and available memory are taken from it.
 
-    ServingError when the plan is of another model.
+    ServingError when the plan is of another model or draft.
     """
-    if plan.model != model.name:
-        raise ServingError(f"the plan is of {plan.model}, not of {model.name}")
+    if (plan.model, plan.draft) != (model.name, draft.name if draft is not None else None):
+        raise ServingError(f"the plan is of {plan.model} with the draft {plan.draft}, not of {model.name}")
     job = Job(
         model=model,
         device=plan.device,
@@ -203,6 +203,7 @@ def plan_memory(plan: EnginePlan, model: CatalogModel) -> MemoryArithmetic:
         available_bytes=plan.memory.available_bytes,
         sequences=plan.max_num_seqs,
         batched_tokens=plan.max_num_batched_tokens,
+        draft=draft,
     )
     return arithmetic(job, plan.parallel, kv_tokens=None).model_copy(update={"kv_cache_bytes": plan.memory.kv_cache_bytes})
 

@@ -6,7 +6,8 @@ import os
 import pytest
 from plan_cases import CASES, GOLDEN, document_of, hardware_of, plan_of
 
-from stack.serving.plan import EnginePlan
+from stack.serving.models import find_model
+from stack.serving.plan import EnginePlan, plan_memory
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -15,6 +16,13 @@ def test_a_plan_is_what_its_golden_file_says(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(json.dumps(made, indent=1) + "\n")
     assert json.loads(path.read_text()) == json.loads(json.dumps(made)), "run it once with UPDATE_GOLDEN=1 and review the difference"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_arithmetic_of_a_stored_plan_can_be_done_again_from_the_models_facts(name: str) -> None:
+    case = CASES[name]
+    draft = find_model(case["draft"]) if "draft" in case else None
+    assert plan_memory(plan_of(name), find_model(case["model"]), draft=draft) == plan_of(name).memory
 
 
 def test_every_golden_file_belongs_to_a_plan() -> None:
