@@ -1,87 +1,27 @@
 """The policy service: Envoy asks it about every request, and only its 200 lets one through.
 
 `python -m stack.serving.authz --policy FILE --keys FILE --engine-key FILE --socket PATH` (or `--port`).
-It sees method, path, `authorization` and the whole body; it answers 401, 404, 400 with the reason as plain
-text (Envoy puts it into the API's error shape), or 200 with the tenant and the engine's own credential,
-which replaces the client's. It logs nothing of a request. Responses never pass through it.
+It sees method, path, `authorization` and the whole body; it answers 4xx with the reason as plain text (Envoy
+puts it into the API's error shape), or 200 with the tenant, the engine's own credential, which replaces the
+client's, and the tenant's cache salt. It prints nothing of a request. Responses never pass through it: Envoy
+reports how a request ended where a limit counts on it.
 """
 
 import argparse
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
 from stack.serving.chat import read_key
+from stack.serving.decisions import Decider, build_app
 from stack.serving.errors import ServingError
-from stack.serving.gateway import TENANT_HEADER
-from stack.serving.keys import KeyRing, read_keys
-from stack.serving.policy import GatewayPolicy, load_policy
-from stack.serving.requests import RefusedError, check_body
+from stack.serving.keys import WatchedKeys
+from stack.serving.policy import load_policy
 
 KEEP_ALIVE_S = 75
-SCHEME = "bearer "
-
-
-@dataclass(frozen=True)
-class Call:
-    """What Envoy tells of a request."""
-
-    method: str
-    path: str
-    query: bytes
-    authorization: tuple[str, ...]
-    body: bytes
-
-
-def judge(call: Call, policy: GatewayPolicy, ring: KeyRing) -> str:
-    """The tenant whose request may pass; RefusedError with status and reason otherwise."""
-    # Envoy matched the same list before; a second look costs nothing and holds when its routes are changed.
-    route = next((route for route in policy.routes if (route.method, route.path) == (call.method, call.path)), None)
-    if route is None:
-        raise RefusedError("no such route", status=404)
-    tenant = _tenant(call.authorization, ring)
-    if tenant is None:
-        raise RefusedError("missing or wrong API key", status=401)
-    if call.query:
-        raise RefusedError("a query string is not accepted")
-    if route.body is not None:
-        check_body(route.body, call.body, policy.requests)
-    elif call.body:
-        raise RefusedError(f"{call.method} {call.path} takes no body")
-    return tenant
-
-
-def _tenant(authorization: tuple[str, ...], ring: KeyRing) -> str | None:
-    """None when the header is missing, repeated, of another scheme, or its key is not valid."""
-    value = authorization[0] if len(authorization) == 1 else ""
-    return ring.tenant_of(value[len(SCHEME) :]) if value[: len(SCHEME)].lower() == SCHEME else None
-
-
-def build_app(policy: GatewayPolicy, ring: KeyRing, engine_key: str) -> Starlette:
-    """An ASGI application that decides; the policy and keys are fixed for its life."""
-
-    async def decide(request: Request) -> Response:
-        path = request.scope["raw_path"].decode("latin-1")
-        if (request.method, path) == ("GET", policy.health_path):
-            return Response(status_code=200)
-        authorization = tuple(request.headers.getlist("authorization"))
-        call = Call(request.method, path, request.scope["query_string"], authorization, await request.body())
-        try:
-            tenant = judge(call, policy, ring)
-        except RefusedError as refused:
-            headers = {"www-authenticate": "Bearer"} if refused.status == 401 else None
-            return PlainTextResponse(str(refused), refused.status, headers)
-        return Response(status_code=200, headers={"authorization": f"Bearer {engine_key}", TENANT_HEADER: tenant})
-
-    return Starlette(routes=[Route("/{path:path}", decide, methods=["GET", "POST"])])
 
 
 def main(argv: list[str]) -> int:
@@ -96,7 +36,8 @@ def main(argv: list[str]) -> int:
         engine_key = read_key(options.engine_key)
         if not engine_key:
             raise ServingError(f"engine key file {options.engine_key} is empty")
-        app = build_app(load_policy(options.policy), read_keys(options.keys), engine_key)
+        policy = load_policy(options.policy)
+        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key))
     except StackproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status

@@ -6,13 +6,14 @@ the policy service holds requests to.
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml, read_bounded
 from stack.serving.errors import ServingError
+from stack.serving.tenants import CLASS_PATTERN, DEFAULT_CLASS, RateClass
 
 DEFAULT_POLICY = "default.yaml"
 CHAT_PATH = "/v1/chat/completions"
@@ -74,6 +75,26 @@ class GatewayPolicy(Frozen):
     limits: Limits
     timeouts: Timeouts
     requests: Requests
+    classes: dict[Annotated[str, Field(pattern=CLASS_PATTERN)], RateClass] = Field(
+        default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
+    )
+
+    @property
+    def metered(self) -> bool:
+        """Whether any class counts on knowing how requests ended."""
+        return any(each.metered for each in self.classes.values())
+
+    @property
+    def limits_tenants(self) -> bool:
+        """Whether any class counts at all, so that one policy service has to see every request."""
+        return self.metered or any(each.requests_per_minute is not None for each in self.classes.values())
+
+    @field_validator("classes")
+    @classmethod
+    def _has_default(cls, classes: dict[str, RateClass]) -> dict[str, RateClass]:
+        if DEFAULT_CLASS not in classes:
+            raise ValueError(f"class {DEFAULT_CLASS} is missing: it holds for keys that name none")
+        return classes
 
     @field_validator("routes")
     @classmethod

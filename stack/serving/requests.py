@@ -6,11 +6,13 @@ and grammars have each been a way into vLLM. Text only: no images, no audio, no 
 """
 
 import json
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, model_validator
 
 from stack.serving.policy import BodyKind, Requests
+from stack.serving.quotas import Demand
 
 REPEATS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
 REPEAT_LIMIT = 1024
@@ -18,6 +20,8 @@ REPEAT_LIMIT = 1024
 REFUSED_KEYWORDS = frozenset({"pattern", "patternProperties"})
 NAME_MAPS = frozenset({"properties", "$defs", "definitions"})
 """Keywords whose keys are names of the author's choice, not keywords."""
+CHARS_PER_TOKEN = 4
+"""To estimate a prompt before anything counted it: about what tokenizers give for English text."""
 MAX_NAME = 128
 MAX_STOP = 256
 
@@ -28,9 +32,10 @@ Text = Annotated[str, Field(min_length=1)]
 class RefusedError(Exception):
     """A request the policy does not allow: what the client is told, and the HTTP status."""
 
-    def __init__(self, reason: str, *, status: int = 400) -> None:
+    def __init__(self, reason: str, *, status: int = 400, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class Body(BaseModel):
@@ -111,6 +116,18 @@ class Sampling(Body):
             _check_format(self.response_format, caps)
         return self
 
+    def prompts(self) -> list[int]:
+        """Characters of each prompt."""
+        raise NotImplementedError
+
+    def answer_cap(self) -> int | None:
+        return self.max_tokens
+
+    def tokens(self, caps: Requests) -> int:
+        """An estimate of prompt and answers: characters by a rule of thumb, and every answer as long as it may be."""
+        prompts, cap = self.prompts(), self.answer_cap() or caps.max_tokens
+        return sum(math.ceil(chars / CHARS_PER_TOKEN) for chars in prompts) + len(prompts) * (self.n or 1) * cap
+
 
 class ChatBody(Sampling):
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -127,6 +144,12 @@ class ChatBody(Sampling):
         _at_most("messages: their characters", sum(message.chars for message in self.messages), caps.text_chars)
         return self
 
+    def prompts(self) -> list[int]:
+        return [sum(message.chars for message in self.messages)]
+
+    def answer_cap(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
 
 class CompletionBody(Sampling):
     prompt: Text | Annotated[list[Text], Field(min_length=1)]
@@ -142,16 +165,20 @@ class CompletionBody(Sampling):
         _at_most("logprobs", self.logprobs, caps.logprobs)
         return self
 
+    def prompts(self) -> list[int]:
+        return [len(self.prompt)] if isinstance(self.prompt, str) else list(map(len, self.prompt))
+
 
 BODIES: dict[BodyKind, type[Sampling]] = {"chat": ChatBody, "completions": CompletionBody}
 
 
-def check_body(kind: BodyKind, body: bytes, caps: Requests) -> None:
-    """RefusedError naming the field when the body is not one the policy allows."""
+def check_body(kind: BodyKind, body: bytes, caps: Requests) -> Demand:
+    """What a body asks for; RefusedError naming the field when it is not one the policy allows."""
     try:
-        BODIES[kind].model_validate_json(body, context=caps)
+        read = BODIES[kind].model_validate_json(body, context=caps)
     except ValidationError as error:
         raise RefusedError(_describe(error)) from None
+    return Demand(model=read.model, tokens=read.tokens(caps), asks_usage=not read.stream or "stream_options" in read.model_fields_set)
 
 
 def _describe(error: ValidationError) -> str:

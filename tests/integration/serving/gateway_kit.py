@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from stack.runtime.net import free_port
@@ -16,9 +17,12 @@ from stack.runtime.process import Child
 from stack.serving.envoy_process import start_envoy, start_policy_service
 from stack.serving.gateway import Addresses
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
-from stack.serving.policy import load_policy
+from stack.serving.policy import GatewayPolicy, load_policy
 
 ENGINE_KEY = "sp-key-of-the-engine"
+USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+STREAM_WORDS = ("one ", "two ", '\\"usage\\":{\\"prompt_tokens\\":900}', "\n\n", "end")
+"""Among them a text that looks like a usage block, and one like the end of an event."""
 
 
 def raw_request(url: str, request: bytes, *, timeout_s: float = 10.0) -> bytes:
@@ -49,40 +53,81 @@ def _complete(answer: bytes) -> bool:
 
 @dataclass(frozen=True)
 class EchoGateway:
-    """The real gateway before a server that answers with what reached it."""
+    """The real gateway before a server that answers with what reached it.
+
+    `bodies` are the request bodies that reached it; `go` may be cleared to let answers wait.
+    """
 
     url: str
     key: str
     reached: list[dict[str, str]]
+    bodies: list[bytes]
+    go: threading.Event
+    keys_file: Path
     policy_service: Child
     access_log: Path
     admin: Path
 
 
 @contextmanager
-def start_echo_gateway(folder: Path) -> Iterator[EchoGateway]:
+def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, keys: tuple[ApiKey, ...] = ()) -> Iterator[EchoGateway]:
+    """A POST is answered with what reached it and a usage block of 7 + 5 tokens, or with five events when it asks for a stream.
+
+    A `seed` is taken for the status of an answer without a usage block.
+    """
     reached: list[dict[str, str]] = []
+    bodies: list[bytes] = []
+    go = threading.Event()
+    go.set()
 
     class Echo(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("content-length") or 0))
+            sent = self._chunks() if "transfer-encoding" in self.headers else self.rfile.read(int(self.headers.get("content-length") or 0))
             reached.append({":method": self.command, ":path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
-            body = json.dumps(reached[-1]).encode()
-            self.send_response(200)
+            bodies.append(sent)
+            go.wait(timeout=20)
+            asked = json.loads(sent) if sent else {}
+            if asked.get("stream"):
+                self._stream(asked)
+                return
+            body = json.dumps({**reached[-1], **({"usage": USAGE} if sent and "seed" not in asked else {})}, separators=(",", ":")).encode()
+            self.send_response(asked.get("seed") or 200)
+            self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def _chunks(self) -> bytes:
+            sent = b""
+            while length := int(self.rfile.readline(), 16):
+                sent += self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
+            return sent
+
+        def _stream(self, asked: dict[str, Any]) -> None:
+            events: list[str] = [json.dumps({"choices": [{"delta": {"content": word}}]}, separators=(",", ":")) for word in STREAM_WORDS]
+            if (asked.get("stream_options") or {}).get("include_usage"):
+                events.append(json.dumps({"choices": [], "usage": USAGE}, separators=(",", ":")))
+            self.send_response(200)
+            self.send_header("content-type", "text/event-stream")
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for event in (*events, "[DONE]"):
+                text = f"data: {event}\n\n".encode()
+                self.wfile.write(f"{len(text):x}\r\n".encode() + text + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
 
         do_GET = do_POST = _answer  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
 
-    policy, key, port = load_policy(), new_key(), free_port()
+    policy, key, port = policy or load_policy(), new_key(), free_port()
     policy = policy.model_copy(update={"timeouts": policy.timeouts.model_copy(update={"headers_s": 1.0, "request_s": 1.0})})
-    write_keys(folder / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key(key)),))
+    write_keys(folder / "keys.json", keys or (ApiKey(tenant="clinic", sha256=hash_key(key)),))
     (folder / "engine.key").write_text(ENGINE_KEY)
     with ExitStack() as stack:
         engine = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Echo))
@@ -106,4 +151,4 @@ def start_echo_gateway(folder: Path) -> Iterator[EchoGateway]:
             access_log=str(folder / "access.log"),
         )
         stack.callback(start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
-        yield EchoGateway(f"http://127.0.0.1:{port}", key, reached, service, folder / "access.log", private / "admin.sock")
+        yield EchoGateway(f"http://127.0.0.1:{port}", key, reached, bodies, go, folder / "keys.json", service, folder / "access.log", private / "admin.sock")

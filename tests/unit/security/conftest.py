@@ -14,7 +14,7 @@ import pytest
 from stack.runtime.files import sha256_file
 from stack.security import AuditContext
 from stack.serving import load_policy
-from stack.serving.authz import Call, judge
+from stack.serving.judge import Call, judge
 from stack.serving.keys import ApiKey, KeyRing, hash_key, new_key, write_keys
 from stack.serving.models import CI_MODEL, Parameters, find_model
 from stack.serving.requests import RefusedError

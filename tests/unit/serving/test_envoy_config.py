@@ -50,7 +50,7 @@ def test_the_last_route_answers_404_and_only_what_is_refused_goes_unjudged() -> 
 
 
 def test_the_policy_service_stands_before_the_router_and_fails_closed() -> None:
-    first, last = manager()["http_filters"]
+    first, *_, last = manager()["http_filters"]
     assert (first["name"], last["name"]) == ("envoy.filters.http.ext_authz", "envoy.filters.http.router")
     authz = first["typed_config"]
     assert authz["failure_mode_allow"] is False

@@ -3,10 +3,12 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from stack.serving.authz import Call, build_app, judge
+from stack.serving.decisions import Decider, build_app
+from stack.serving.judge import Call, judge
 from stack.serving.keys import ApiKey, KeyRing, hash_key
 from stack.serving.policy import load_policy
 from stack.serving.requests import RefusedError
+from stack.serving.tenants import Principal
 
 KEY, ENGINE_KEY = "sp-client", "sp-engine"
 POLICY = load_policy()
@@ -25,7 +27,7 @@ def verdict(**changes: object) -> int:
 
 
 def test_a_well_formed_request_with_a_key_passes_as_its_tenant() -> None:
-    assert judge(CHAT, POLICY, RING) == "clinic"
+    assert judge(CHAT, POLICY, RING).principal == Principal("clinic", "default")
     assert verdict(authorization=(f"bearer {KEY}",)) == 200
     assert verdict(method="GET", path="/v1/models", body=b"") == 200
 
@@ -55,7 +57,7 @@ def test_queries_and_bodies_where_none_belong_are_400() -> None:
 
 
 def test_the_answer_to_envoy_replaces_the_credential_and_names_the_tenant() -> None:
-    client = TestClient(build_app(POLICY, RING, ENGINE_KEY))
+    client = TestClient(build_app(Decider(POLICY, RING, ENGINE_KEY)))
     passed = client.post("/v1/chat/completions", content=BODY, headers={"authorization": f"Bearer {KEY}"})
     assert (passed.status_code, passed.headers["authorization"], passed.headers["x-stackproof-tenant"]) == (200, f"Bearer {ENGINE_KEY}", "clinic")
     refused = client.post("/v1/chat/completions", content=BODY)

@@ -1,0 +1,139 @@
+"""The policy service's application: decisions, and the accounts of tenants that they are charged to (edge: HTTP)."""
+
+import asyncio
+import hashlib
+import hmac
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from stack.serving.errors import ServingError
+from stack.serving.gateway import ASK_USAGE_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER
+from stack.serving.judge import Call, Passed, judge
+from stack.serving.keys import KeyRing
+from stack.serving.policy import GatewayPolicy
+from stack.serving.quotas import OverLimitError, Quotas, SlotsTakenError
+from stack.serving.reports import read_reports
+from stack.serving.requests import RefusedError
+
+SLOT_WAIT_S = 0.25
+"""A client that asks again as soon as its answer is complete is ahead of Envoy's report of that end: it may wait this long for the slot."""
+SALT_CHARS = 32
+
+
+IsGone = Callable[[], Awaitable[bool]]
+"""Whether the client has left meanwhile."""
+
+
+class KeySource(Protocol):
+    def current(self) -> KeyRing:
+        """ServingError when the keys are not to be had."""
+
+
+class Decider:
+    """Decides about requests and keeps the tenants' accounts."""
+
+    def __init__(self, policy: GatewayPolicy, keys: KeySource, engine_key: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.policy, self._keys, self._clock = policy, keys, clock
+        self._engine_key = engine_key
+        longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
+        self._quotas = Quotas(policy.classes, longest_s)
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+
+    async def decide(self, call: Call, request_id: str, is_gone: IsGone) -> dict[str, str]:
+        """The headers that let a request through; RefusedError otherwise."""
+        passed = judge(call, self.policy, self._keys.current())
+        if self.policy.limits_tenants:
+            await self._charge(request_id, passed, is_gone)
+        return self._grants(passed)
+
+    def ended(self, message: bytes) -> None:
+        """Envoy's reports; ValueError when they are none."""
+        for report in read_reports(message):
+            tenant = self._quotas.close(report.request_id, report.tokens, self._clock())
+            waiting = self._waiting.get(tenant, []) if tenant else []
+            if waiting and not (first := waiting.pop(0)).done():
+                first.set_result(None)
+
+    def _grants(self, passed: Passed) -> dict[str, str]:
+        grants = {"authorization": f"Bearer {self._engine_key}", TENANT_HEADER: passed.principal.tenant}
+        if passed.demand is not None:
+            grants[SALT_HEADER] = cache_salt(self._engine_key, passed.principal.tenant)
+            counts_tokens = self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None
+            if counts_tokens and not passed.demand.asks_usage:
+                grants[ASK_USAGE_HEADER] = "1"
+        return grants
+
+    async def _charge(self, request_id: str, passed: Passed, is_gone: IsGone) -> None:
+        deadline_s = self._clock() + SLOT_WAIT_S
+        while True:
+            try:
+                self._quotas.open(request_id, passed.principal, passed.demand, self._clock())
+            except SlotsTakenError as taken:
+                left_s = deadline_s - self._clock()
+                if left_s <= 0 or not await self._slot(passed, left_s):
+                    raise _refused(taken) from None
+                if await is_gone():  # its end was reported before it was opened, and would never be again
+                    raise _refused(taken) from None
+            except OverLimitError as over:
+                raise _refused(over) from None
+            else:
+                return
+
+    async def _slot(self, passed: Passed, wait_s: float) -> bool:
+        """Wait in line for a slot of the tenant; False when the line is as long as the slots are many."""
+        line = self._waiting.setdefault(passed.principal.tenant, [])
+        if len(line) >= (self.policy.classes[passed.principal.rate_class].concurrent_requests or 0):
+            return False
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.append(turn)
+        await asyncio.wait([turn], timeout=wait_s)
+        if turn in line:
+            line.remove(turn)
+        return True
+
+
+def cache_salt(secret: str, tenant: str) -> str:
+    """Tells tenants' prefixes apart in the engine's cache: the same for one tenant at every policy service that shares the secret, and not to be guessed."""
+    return hmac.new(secret.encode(), b"cache-salt\0" + tenant.encode(), hashlib.sha256).hexdigest()[:SALT_CHARS]
+
+
+def _refused(over: OverLimitError) -> RefusedError:
+    return RefusedError(str(over), status=400 if over.retry_after_s is None else 429, retry_after_s=over.retry_after_s)
+
+
+def build_app(decider: Decider) -> Starlette:
+    """The ASGI application that Envoy asks and reports to."""
+
+    async def decide(request: Request) -> Response:
+        path = request.scope["raw_path"].decode("latin-1")
+        if (request.method, path) == ("GET", decider.policy.health_path):
+            return Response(status_code=200)
+        authorization = tuple(request.headers.getlist("authorization"))
+        call = Call(request.method, path, request.scope["query_string"], authorization, await request.body())
+        try:
+            grants = await decider.decide(call, request.headers.get("x-request-id", ""), request.is_disconnected)
+        except ServingError:  # the keys are not to be had: Envoy makes 503 of it
+            return Response(status_code=503)
+        except RefusedError as refused:
+            return PlainTextResponse(str(refused), refused.status, _refusal_headers(refused))
+        return Response(status_code=200, headers=grants)
+
+    async def ended(request: Request) -> Response:
+        decider.ended(await request.body())
+        return Response(status_code=200)
+
+    return Starlette(routes=[Route(REPORT_PATH, ended, methods=["POST"]), Route("/{path:path}", decide, methods=["GET", "POST"])])
+
+
+def _refusal_headers(refused: RefusedError) -> dict[str, str]:
+    headers = {"www-authenticate": "Bearer"} if refused.status == 401 else {}
+    if refused.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
+    return headers

@@ -1,0 +1,18 @@
+"""From a policy to Envoy's configuration: pure, and free of secrets.
+
+In: a `GatewayPolicy` and the `Addresses` of a deployment. Out: one bootstrap document for Envoy.
+Order of a request: framing and header limits, escaped slashes refused, internal headers dropped, exact
+match of method and raw path (anything else is 404 here), the policy service (ext_authz, fail closed), the
+tenant's cache salt, the engine. Paths are not normalised on purpose: an allow list over raw bytes leaves
+nothing to disagree about with the engine's own parser.
+
+The engine's key is not in here: the policy service hands it over per request in its `authorization`
+answer, which replaces the client's. So the file may be read by anybody and goes into a ConfigMap as it is.
+"""
+
+from stack.serving.gateway.addresses import Addresses
+from stack.serving.gateway.bootstrap import render_envoy
+from stack.serving.gateway.filters import ASK_USAGE_HEADER, SALT_HEADER, TENANT_HEADER
+from stack.serving.gateway.logs import REPORT_PATH
+
+__all__ = ["ASK_USAGE_HEADER", "REPORT_PATH", "SALT_HEADER", "TENANT_HEADER", "Addresses", "render_envoy"]

@@ -1,0 +1,78 @@
+-- Changes request bodies as the policy service granted, and reads the usage block of answers.
+-- Runs after ext_authz, which has read the body as one JSON object that is not empty and holds no key written here.
+
+local GRANTS = "envoy.filters.http.ext_authz"
+local OURS = "stackproof"
+-- Bytes kept of an answer's end: the usage block is the last thing but a handful of nulls or `data: [DONE]`.
+local TAIL = 2048
+
+local function granted(handle, name)
+  local told = handle:streamInfo():dynamicMetadata():get(GRANTS)
+  return told and told[name]
+end
+
+function envoy_on_request(handle)
+  local salt = granted(handle, "x-stackproof-salt")
+  if not salt then return end
+  local body = handle:body()
+  local text = body and body:getBytes(0, body:length()) or ""
+  local opening = string.find(text, "{", 1, true)
+  if not opening then
+    handle:respond({[":status"] = "503"}, "")
+    return
+  end
+  local added = '{"cache_salt":"' .. salt .. '",'
+  if granted(handle, "x-stackproof-ask-usage") then
+    added = added .. '"stream_options":{"include_usage":true},'
+  end
+  local length = body:setBytes(added .. string.sub(text, opening + 1))
+  if handle:headers():get("content-length") then
+    handle:headers():replace("content-length", tostring(length))
+  end
+end
+
+-- The events of `text` without the one that only carries the usage the client did not ask for.
+-- A quote inside a JSON text is escaped, so no content can look like these keys.
+local function without_usage(text)
+  if not string.find(text, '"choices":[]', 1, true) then return text end
+  local kept = {}
+  for event in string.gmatch(text, "(.-\n\n)") do
+    if not (string.find(event, '"choices":[]', 1, true) and string.find(event, '"usage":{', 1, true)) then
+      kept[#kept + 1] = event
+    end
+  end
+  return table.concat(kept)
+end
+
+-- The last usage block of an answer's end, if any.
+local function read_usage(handle, tail)
+  local block = string.match(tail, '.*"usage":%s*(%b{})')
+  if not block then return end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  for _, name in ipairs({"prompt_tokens", "completion_tokens"}) do
+    local count = string.match(block, '"' .. name .. '":%s*(%d+)')
+    if count then metadata:set(OURS, name, tonumber(count)) end
+  end
+end
+
+function envoy_on_response(handle)
+  if not granted(handle, "x-stackproof-salt") then return end
+  local hide = granted(handle, "x-stackproof-ask-usage")
+  local tail, held = "", ""
+  for chunk in handle:bodyChunks() do
+    local text = chunk:getBytes(0, chunk:length())
+    if #text >= TAIL then
+      tail = string.sub(text, -TAIL)
+    else
+      tail = string.sub(tail .. text, -TAIL)
+    end
+    if hide then
+      -- Whole events only; an answer always ends with one, and what a broken answer leaves is of no use.
+      local all = held .. text
+      local whole = string.match(all, "^.*\n\n") or ""
+      held = string.sub(all, #whole + 1)
+      chunk:setBytes(without_usage(whole))
+    end
+  end
+  read_usage(handle, tail)
+end

@@ -1,0 +1,45 @@
+"""Envoy's whole configuration (pure)."""
+
+from typing import Any
+
+from stack.serving.gateway.addresses import Addresses
+from stack.serving.gateway.clusters import cluster
+from stack.serving.gateway.listener import connection_manager
+from stack.serving.gateway.typed import BUFFER_BYTES, TYPE, address_of, typed
+from stack.serving.policy import GatewayPolicy
+
+
+def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
+    """Envoy's bootstrap configuration, ready to be dumped as YAML or JSON."""
+    limits = policy.limits
+    return {
+        "admin": {
+            "address": address_of(addresses.admin),
+            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}],
+        },
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": f"{TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": limits.connections,
+                    },
+                }
+            ]
+        },
+        "static_resources": {
+            "listeners": [
+                {
+                    "name": "gateway",
+                    "address": address_of(addresses.listen),
+                    "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+                    "filter_chains": [{"filters": [typed("envoy.filters.network.http_connection_manager", connection_manager(policy, addresses))]}],
+                }
+            ],
+            "clusters": [
+                cluster("engine", addresses.engine, policy, requests=limits.requests, pending=limits.pending),
+                cluster("policy", addresses.policy_service, policy, requests=limits.connections, pending=limits.connections),
+            ],
+        },
+    }

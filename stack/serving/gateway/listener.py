@@ -1,0 +1,91 @@
+"""The HTTP connection manager: framing, limits, what a client may not say, and how errors look (pure)."""
+
+from typing import Any
+
+from stack.serving.gateway.addresses import Addresses
+from stack.serving.gateway.filters import body_filter, ext_authz
+from stack.serving.gateway.logs import access_logs
+from stack.serving.gateway.routes import routes
+from stack.serving.gateway.typed import TYPE, seconds, typed
+from stack.serving.policy import GatewayPolicy
+
+DROPPED_HEADERS = (
+    "cookie",
+    "forwarded",
+    "proxy-authorization",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-http-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-request-id",
+    "x-rewrite-url",
+)
+"""Of the client: nothing behind the gateway may take them for the gateway's word."""
+DROPPED_PREFIXES = ("x-envoy-", "x-stackproof-")
+"""`x-envoy-*` would let a client choose retries and timeouts."""
+
+
+def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
+    times, limits = policy.timeouts, policy.limits
+    return {
+        "@type": f"{TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "gateway",
+        "codec_type": "HTTP1",
+        "server_name": "stackproof",
+        "use_remote_address": True,
+        "skip_xff_append": True,
+        "generate_request_id": True,
+        "always_set_request_id_in_response": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "max_request_headers_kb": limits.headers_kib,
+        "request_headers_timeout": seconds(times.headers_s),
+        "request_timeout": seconds(times.request_s),
+        "stream_idle_timeout": seconds(times.idle_s),
+        "drain_timeout": seconds(times.drain_s),
+        "common_http_protocol_options": {
+            "idle_timeout": seconds(times.idle_s),
+            "max_headers_count": limits.headers_count,
+            "headers_with_underscores_action": "REJECT_REQUEST",
+        },
+        "http_protocol_options": {"allow_absolute_url": False, "accept_http_10": False},
+        "early_header_mutation_extensions": [
+            typed(
+                "envoy.http.early_header_mutation.header_mutation",
+                {
+                    "@type": f"{TYPE}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+                    "mutations": [
+                        *({"remove": name} for name in DROPPED_HEADERS),
+                        *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in DROPPED_PREFIXES),
+                    ],
+                },
+            )
+        ],
+        "local_reply_config": _local_replies(),
+        "access_log": access_logs(policy, addresses),
+        "route_config": {"name": "allowed", "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy)}]},
+        "http_filters": [
+            typed("envoy.filters.http.ext_authz", ext_authz(policy)),
+            typed("envoy.filters.http.lua", body_filter()),
+            typed("envoy.filters.http.router", {"@type": f"{TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True}),
+        ],
+    }
+
+
+def _local_replies() -> dict[str, Any]:
+    """Every answer the gateway gives itself has the API's error shape, and a fault behind it is not described."""
+    return {
+        "mappers": [
+            {
+                "filter": {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 500, "runtime_key": "stackproof.hidden_status"}}}},
+                "body": {"inline_string": "the model is not answering, try again later"},
+            }
+        ],
+        "body_format": {
+            "content_type": "application/json",
+            "json_format": {"error": {"message": "%LOCAL_REPLY_BODY%", "type": "gateway_error", "code": "%RESPONSE_CODE%"}},
+        },
+    }

@@ -1,0 +1,58 @@
+"""Whether a request may pass, from what it says alone (pure): route, credential, body, model."""
+
+from dataclasses import dataclass
+
+from stack.serving.keys import KeyRing
+from stack.serving.policy import GatewayPolicy
+from stack.serving.quotas import Demand
+from stack.serving.requests import RefusedError, check_body
+from stack.serving.tenants import Principal
+
+SCHEME = "bearer "
+
+
+@dataclass(frozen=True)
+class Call:
+    """What Envoy tells of a request."""
+
+    method: str
+    path: str
+    query: bytes
+    authorization: tuple[str, ...]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Who may ask, and for what; `demand` is None for a request that generates nothing."""
+
+    principal: Principal
+    demand: Demand | None
+
+
+def judge(call: Call, policy: GatewayPolicy, ring: KeyRing) -> Passed:
+    """RefusedError with status and reason when the request may not pass."""
+    # Envoy matched the same list before; a second look costs nothing and holds when its routes are changed.
+    route = next((route for route in policy.routes if (route.method, route.path) == (call.method, call.path)), None)
+    if route is None:
+        raise RefusedError("no such route", status=404)
+    principal = identify(call.authorization, ring)
+    if call.query:
+        raise RefusedError("a query string is not accepted")
+    if route.body is None:
+        if call.body:
+            raise RefusedError(f"{call.method} {call.path} takes no body")
+        return Passed(principal, None)
+    demand = check_body(route.body, call.body, policy.requests)
+    if not policy.classes[principal.rate_class].allows(demand.model):
+        raise RefusedError(f"model {demand.model} is not open to this key", status=403)
+    return Passed(principal, demand)
+
+
+def identify(authorization: tuple[str, ...], ring: KeyRing) -> Principal:
+    """RefusedError (401) when the header is missing, repeated, of another scheme, or its key is not valid."""
+    value = authorization[0] if len(authorization) == 1 else ""
+    key = ring.find(value[len(SCHEME) :]) if value[: len(SCHEME)].lower() == SCHEME else None
+    if key is None:
+        raise RefusedError("missing or wrong API key", status=401)
+    return Principal(key.tenant, key.rate_class)

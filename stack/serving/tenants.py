@@ -1,0 +1,38 @@
+"""Who asks, and how much a tenant may ask for (models)."""
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from stack.evidence.record import Frozen
+
+DEFAULT_CLASS = "default"
+CLASS_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+
+class RateClass(Frozen):
+    """Limits of one tenant, all its keys together. None is no limit but the gateway's own."""
+
+    requests_per_minute: int | None = Field(default=None, gt=0, description="Let through in any 60 seconds")
+    tokens_per_minute: int | None = Field(
+        default=None, gt=0, description="Prompt and completion tokens in any 60 seconds: an estimate when a request comes, the engine's count when it ends"
+    )
+    concurrent_requests: int | None = Field(default=None, gt=0, description="Let through and not yet ended")
+    models: tuple[str, ...] | None = Field(default=None, min_length=1, description="Served names this class may ask for; null for all")
+
+    @property
+    def metered(self) -> bool:
+        """Whether a limit counts on knowing how a request ended."""
+        return self.tokens_per_minute is not None or self.concurrent_requests is not None
+
+    def allows(self, model: str) -> bool:
+        return self.models is None or model in self.models
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whom a credential speaks for, and the class of limits that holds for him."""
+
+    tenant: str
+    rate_class: str = DEFAULT_CLASS
