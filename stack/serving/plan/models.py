@@ -6,6 +6,7 @@ from pydantic import Field
 
 from stack.evidence.record import Frozen
 from stack.serving.models import DType
+from stack.serving.plan import arguments
 
 GIB = 1 << 30
 BLOCK_TOKENS = 128
@@ -99,12 +100,8 @@ class EnginePlan(Frozen):
 
     def vllm_arguments(self) -> tuple[str, ...]:
         """Arguments of vLLM's API server; the starter adds `--model`, `--host` and `--port`."""
-        from stack.serving.plan.arguments import vllm_arguments
-
-        return vllm_arguments(self)
+        return arguments.vllm_arguments(self)
 
     def environment(self) -> dict[str, str]:
         """Variables of the engine that follow from the plan or from the rules every engine runs by; no secrets."""
-        from stack.serving.plan.arguments import environment
-
-        return environment(self)
+        return arguments.environment(self)
