@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pynvml
+
+from stack.hardware_profiles.accelerators.nvml.library import ask
 from stack.hardware_profiles.profile.models import Conditions, Disturbance
 from stack.hardware_profiles.tree import Tree, UnreadableError, as_integer
 
@@ -93,19 +96,11 @@ class Watch:
     def _gpu_state(self) -> dict[str, int | None]:
         if self._gpu is None:
             return {}
-        import pynvml as nvml
-
-        def ask(question: Callable[[], Any]) -> int | None:
-            try:
-                return int(question())
-            except nvml.NVMLError:
-                return None
-
         return {
-            "gpu_sm_mhz": ask(lambda: nvml.nvmlDeviceGetClockInfo(self._gpu, nvml.NVML_CLOCK_SM)),
-            "gpu_memory_mhz": ask(lambda: nvml.nvmlDeviceGetClockInfo(self._gpu, nvml.NVML_CLOCK_MEM)),
-            "gpu_celsius": ask(lambda: nvml.nvmlDeviceGetTemperature(self._gpu, nvml.NVML_TEMPERATURE_GPU)),
-            "gpu_throttle_reasons": ask(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(self._gpu)),
+            "gpu_sm_mhz": self._try(lambda: ask(pynvml.nvmlDeviceGetClockInfo, self._gpu, pynvml.NVML_CLOCK_SM)),
+            "gpu_memory_mhz": self._try(lambda: ask(pynvml.nvmlDeviceGetClockInfo, self._gpu, pynvml.NVML_CLOCK_MEM)),
+            "gpu_celsius": self._try(lambda: ask(pynvml.nvmlDeviceGetTemperature, self._gpu, pynvml.NVML_TEMPERATURE_GPU)),
+            "gpu_throttle_reasons": self._try(lambda: ask(pynvml.nvmlDeviceGetCurrentClocksEventReasons, self._gpu)),
         }
 
 

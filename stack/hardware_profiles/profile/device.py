@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+import pynvml
+
+from stack.hardware_profiles.accelerators.nvml.library import ask, pci_address, text
 from stack.hardware_profiles.inventory import Accelerator, Inventory
 from stack.hardware_profiles.profile.errors import ProfileError
 from stack.hardware_profiles.profile.models import Group
+from stack.hardware_profiles.tree import UnreadableError
 
 NEED_TORCH = frozenset({Group.GEMM, Group.MEMORY, Group.COPIES, Group.COLLECTIVES})
 
@@ -62,21 +66,23 @@ def _cpu(inventory: Inventory) -> Device:
 
 
 def _cuda(index: int, properties: Any, inventory: Inventory) -> Device:
-    handle, uuid = _nvml_handle(str(getattr(properties, "uuid", "")))
-    found = next((each for each in inventory.accelerators if each.source == "nvml" and each.pci_bus and each.pci_bus == uuid), None)
-    named = [each for each in inventory.accelerators if each.source == "nvml" and each.name == properties.name]
+    handle, address = nvml_handle(str(getattr(properties, "uuid", "")))
+    accelerator = next((each for each in inventory.accelerators if address and each.pci_bus == address), None)
     cache = getattr(properties, "L2_cache_size", None) or None
-    return Device(f"cuda:{index}", properties.name, cache, properties.total_memory, found or (named[0] if named else None), handle)
+    return Device(f"cuda:{index}", properties.name, cache, properties.total_memory, accelerator, handle)
 
 
-def _nvml_handle(uuid: str) -> tuple[Any, str]:
-    """NVML's handle and PCI address of the GPU with torch's UUID: CUDA_VISIBLE_DEVICES may number them otherwise."""
-    import pynvml as nvml
+def nvml_handle(uuid: str) -> tuple[Any, str]:
+    """NVML's handle, and the PCI address as sysfs writes it, of the GPU with torch's UUID: CUDA_VISIBLE_DEVICES may number them otherwise.
 
+    None and an empty address when NVML knows no such GPU, as for a MIG instance.
+    """
     try:
-        nvml.nvmlInit()
-        handle = nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
-        address = nvml.nvmlDeviceGetPciInfo(handle).busId
-        return handle, (address.decode() if isinstance(address, bytes) else address).lower()[-12:]
-    except nvml.NVMLError:
-        return None, ""
+        ask(pynvml.nvmlInit)
+        for index in range(ask(pynvml.nvmlDeviceGetCount)):
+            handle = ask(pynvml.nvmlDeviceGetHandleByIndex, index)
+            if uuid and text(ask(pynvml.nvmlDeviceGetUUID, handle)).lower().removeprefix("gpu-") == uuid.lower().removeprefix("gpu-"):
+                return handle, pci_address(handle)
+    except UnreadableError:
+        pass
+    return None, ""

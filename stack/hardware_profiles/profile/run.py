@@ -11,7 +11,7 @@ from stack.hardware_profiles.profile.collectives import measure_collectives
 from stack.hardware_profiles.profile.conditions import Watch
 from stack.hardware_profiles.profile.copies import measure_copies
 from stack.hardware_profiles.profile.device import NEED_TORCH, open_device
-from stack.hardware_profiles.profile.energy import Nvml, Rapl
+from stack.hardware_profiles.profile.energy import Nvml, Rapl, answering
 from stack.hardware_profiles.profile.engine import engine, warnings
 from stack.hardware_profiles.profile.errors import ProfileError
 from stack.hardware_profiles.profile.gemm import measure_gemm
@@ -57,14 +57,14 @@ def run_profile(settings: Settings, reporter: Reporter | None = None) -> Profile
     tree = Tree()
     inventory = collect_inventory()
     device = open_device(settings.device, settings.groups, inventory)
-    meter = Nvml.open(device.handle) if device.handle is not None else None if device.cuda else Rapl.open(tree)
+    counter = Nvml(device.handle) if device.handle is not None else None if device.cuda else Rapl(tree)
     session = Session(
         device=device,
         inventory=inventory,
         clock=CudaClock(device.name) if device.cuda else host_clock,
         watch=Watch(tree, device.handle),
         peak_of=peaks_of(device, inventory, tree),
-        meter=meter,
+        meter=answering(counter) if counter is not None else None,
         quick=settings.quick,
     )
     started_at, started = datetime.now(UTC).replace(microsecond=0), time.monotonic()

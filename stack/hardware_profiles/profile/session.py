@@ -111,18 +111,18 @@ class Session:
         """A place of a sweep, not watched and not judged."""
         return Point(shape=task.shape, threads=task.threads or None, value=figures(samples, unit=task.unit, work=task.work).median, repetitions=len(samples))
 
-    def _joules(self) -> tuple[int, ...] | None:
-        reading: tuple[int, ...] | None = None
+    def _joules(self) -> float | None:
+        reading: float | None = None
         if self.meter is not None:
             with suppress(OSError, UnreadableError):
                 reading = self.meter.read()
         return reading
 
-    def _spent(self, before: tuple[int, ...] | None, repetitions: int, task: Task) -> Energy | None:
+    def _spent(self, before: float | None, repetitions: int, task: Task) -> Energy | None:
         after = self._joules() if before is not None else None
         if self.meter is None or before is None or after is None:
             return None
-        joules = self.meter.joules(before, after)
+        joules = max(0.0, after - before)
         return Energy(joules=joules, meter=self.meter.name, joules_per_unit=joules / (task.work * repetitions) if task.work else None)
 
 
