@@ -9,7 +9,7 @@ import yaml
 from stack.runtime.files import write_atomic
 from stack.runtime.process import Child
 from stack.serving.errors import ServingError
-from stack.serving.gateway import Addresses, render_envoy
+from stack.serving.gateway import Addresses, render_envoy, render_secrets
 from stack.serving.policy import GatewayPolicy
 
 READY_TIMEOUT_S = 30.0
@@ -37,6 +37,8 @@ def start_policy_service(policy: GatewayPolicy, *, policy_file: Path, keys: Path
 def start_envoy(policy: GatewayPolicy, addresses: Addresses, *, config: Path, log: Path) -> Child:
     """Render the configuration to `config`, start Envoy on it and wait until it is live; ChildError when it fails."""
     write_atomic(config, yaml.safe_dump(render_envoy(policy, addresses), sort_keys=False))
+    for name, document in render_secrets(policy.tls).items():
+        write_atomic(Path(addresses.secrets or config.parent) / name, yaml.safe_dump(document, sort_keys=False))
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "--file-flush-interval-msec", "500"]
     child = Child.start("gateway", [str(envoy_binary()), "-c", str(config), *options], log=log, grace_s=GRACE_S)
     return _ready(child, Path(addresses.admin.removeprefix("unix:")), "/ready")

@@ -5,10 +5,10 @@ the policy service holds requests to.
 """
 
 from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml, read_bounded
@@ -16,6 +16,7 @@ from stack.serving.errors import ServingError
 from stack.serving.tenants import CLASS_PATTERN, DEFAULT_CLASS, RateClass
 
 DEFAULT_POLICY = "default.yaml"
+ABSOLUTE_PATH = r"^/[^\n]+$"
 CHAT_PATH = "/v1/chat/completions"
 BodyKind = Literal["chat", "completions"]
 """Which closed schema a request body is held to."""
@@ -52,6 +53,20 @@ class Timeouts(Frozen):
     drain_s: float = Field(gt=0, description="For open requests when the gateway stops")
 
 
+class Tls(Frozen):
+    """TLS at the listener. Absolute paths where Envoy runs; PEM files, read again when others are moved into their place."""
+
+    certificate: str = Field(pattern=ABSOLUTE_PATH, description="The server's certificate and the chain to its root")
+    key: str = Field(pattern=ABSOLUTE_PATH, description="Its private key, in the same folder, so that both change together")
+    client_ca: str | None = Field(default=None, pattern=ABSOLUTE_PATH, description="Whose certificates clients must show; null asks for none")
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if PurePosixPath(self.key).parent != PurePosixPath(self.certificate).parent:
+            raise ValueError("`key` must lie in the folder of `certificate`, so that both are read again together")
+        return self
+
+
 class Requests(Frozen):
     """Caps of the closed body schema."""
 
@@ -78,6 +93,8 @@ class GatewayPolicy(Frozen):
     classes: dict[Annotated[str, Field(pattern=CLASS_PATTERN)], RateClass] = Field(
         default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
     )
+
+    tls: Tls | None = Field(default=None, description="Null listens without encryption: on loopback, or behind something that encrypts")
 
     @property
     def metered(self) -> bool:

@@ -98,7 +98,11 @@ def serve_session(
         if gateway:
             children += _start_gateway(rules, ports, files, stack)
             url, key_file = ports.gateway_url, files.api_key
-            first_completion(url, key=read_key(key_file) or "", model=plan.model)
+            if rules.tls is None:
+                first_completion(url, key=read_key(key_file) or "", model=plan.model)
+            else:  # the listener's certificate names the site's host, and a client's may be asked for: neither is ours to have
+                url = url.replace("http:", "https:")
+                first_completion(ports.engine_url, key=engine_key, model=plan.model)
         yield Session(
             gateway_url=url,
             engine_url=ports.engine_url,
@@ -174,6 +178,7 @@ def _start_gateway(policy: GatewayPolicy, ports: _Ports, files: _RunFiles, stack
         engine=f"{LOOPBACK}:{ports.engine}",
         policy_service=f"unix:{socket}",
         admin=f"unix:{files.private / 'admin.sock'}",
+        secrets=str(files.root),
         access_log=str(files.root / "access.log"),
     )
     envoy = start_envoy(policy, addresses, config=files.root / "envoy.yaml", log=files.root / "gateway.log")

@@ -14,5 +14,6 @@ from stack.serving.gateway.addresses import Addresses
 from stack.serving.gateway.bootstrap import render_envoy
 from stack.serving.gateway.filters import ASK_USAGE_HEADER, SALT_HEADER, TENANT_HEADER
 from stack.serving.gateway.logs import REPORT_PATH
+from stack.serving.gateway.tls import render_secrets
 
-__all__ = ["ASK_USAGE_HEADER", "REPORT_PATH", "SALT_HEADER", "TENANT_HEADER", "Addresses", "render_envoy"]
+__all__ = ["ASK_USAGE_HEADER", "REPORT_PATH", "SALT_HEADER", "TENANT_HEADER", "Addresses", "render_envoy", "render_secrets"]

@@ -12,4 +12,5 @@ class Addresses(Frozen):
     engine: str
     policy_service: str
     admin: str
+    secrets: str | None = Field(default=None, description="Folder of the documents by which Envoy finds certificates; needed for TLS alone")
     access_log: str = Field(description="File the JSON access log is appended to; /dev/stdout in a container")

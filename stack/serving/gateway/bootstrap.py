@@ -2,17 +2,20 @@
 
 from typing import Any
 
+from stack.serving.errors import ServingError
 from stack.serving.gateway.addresses import Addresses
 from stack.serving.gateway.clusters import cluster
 from stack.serving.gateway.listener import connection_manager
+from stack.serving.gateway.tls import transport_socket
 from stack.serving.gateway.typed import BUFFER_BYTES, TYPE, address_of, typed
 from stack.serving.policy import GatewayPolicy
 
 
 def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
-    """Envoy's bootstrap configuration, ready to be dumped as YAML or JSON."""
+    """Envoy's bootstrap configuration, ready to be dumped as YAML or JSON. ServingError for TLS without a folder for its documents."""
     limits = policy.limits
     return {
+        "node": {"id": "gateway", "cluster": "stackproof"},
         "admin": {
             "address": address_of(addresses.admin),
             "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}],
@@ -34,7 +37,7 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
                     "name": "gateway",
                     "address": address_of(addresses.listen),
                     "per_connection_buffer_limit_bytes": BUFFER_BYTES,
-                    "filter_chains": [{"filters": [typed("envoy.filters.network.http_connection_manager", connection_manager(policy, addresses))]}],
+                    "filter_chains": [_filter_chain(policy, addresses)],
                 }
             ],
             "clusters": [
@@ -43,3 +46,12 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _filter_chain(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
+    chain: dict[str, Any] = {"filters": [typed("envoy.filters.network.http_connection_manager", connection_manager(policy, addresses))]}
+    if policy.tls is not None:
+        if addresses.secrets is None:
+            raise ServingError("field `tls`: this deployment has no place for the gateway's certificates")
+        chain["transport_socket"] = transport_socket(policy.tls, addresses.secrets)
+    return chain

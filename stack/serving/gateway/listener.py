@@ -6,6 +6,7 @@ from stack.serving.gateway.addresses import Addresses
 from stack.serving.gateway.filters import body_filter, ext_authz
 from stack.serving.gateway.logs import access_logs
 from stack.serving.gateway.routes import routes
+from stack.serving.gateway.tls import HSTS
 from stack.serving.gateway.typed import TYPE, seconds, typed
 from stack.serving.policy import GatewayPolicy
 
@@ -66,7 +67,11 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
         ],
         "local_reply_config": _local_replies(),
         "access_log": access_logs(policy, addresses),
-        "route_config": {"name": "allowed", "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy)}]},
+        "route_config": {
+            "name": "allowed",
+            "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy)}],
+            **({"response_headers_to_add": [HSTS]} if policy.tls else {}),
+        },
         "http_filters": [
             typed("envoy.filters.http.ext_authz", ext_authz(policy)),
             typed("envoy.filters.http.lua", body_filter()),

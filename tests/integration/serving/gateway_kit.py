@@ -148,7 +148,11 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
             engine=f"127.0.0.1:{engine.server_port}",
             policy_service=f"unix:{private / 'policy.sock'}",
             admin=f"unix:{private / 'admin.sock'}",
+            secrets=str(folder),
             access_log=str(folder / "access.log"),
         )
         stack.callback(start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
-        yield EchoGateway(f"http://127.0.0.1:{port}", key, reached, bodies, go, folder / "keys.json", service, folder / "access.log", private / "admin.sock")
+        scheme = "https" if policy.tls else "http"
+        yield EchoGateway(
+            f"{scheme}://127.0.0.1:{port}", key, reached, bodies, go, folder / "keys.json", service, folder / "access.log", private / "admin.sock"
+        )
