@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from stack.serving.errors import ServingError
-from stack.serving.gateway import ASK_USAGE_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER
+from stack.serving.gateway import ASK_USAGE_HEADER, CLAIMS_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
 from stack.serving.policy import GatewayPolicy
@@ -116,7 +116,7 @@ def build_app(decider: Decider) -> Starlette:
         if (request.method, path) == ("GET", decider.policy.health_path):
             return Response(status_code=200)
         authorization = tuple(request.headers.getlist("authorization"))
-        call = Call(request.method, path, request.scope["query_string"], authorization, await request.body())
+        call = Call(request.method, path, request.scope["query_string"], authorization, await request.body(), request.headers.get(CLAIMS_HEADER))
         try:
             grants = await decider.decide(call, request.headers.get("x-request-id", ""), request.is_disconnected)
         except ServingError:  # the keys are not to be had: Envoy makes 503 of it

@@ -11,6 +11,7 @@ from stack.runtime.process import Child
 from stack.serving.errors import ServingError
 from stack.serving.gateway import Addresses, render_envoy, render_secrets
 from stack.serving.policy import GatewayPolicy
+from stack.serving.tokens import check_key_set
 
 READY_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 2.0
@@ -35,7 +36,9 @@ def start_policy_service(policy: GatewayPolicy, *, policy_file: Path, keys: Path
 
 
 def start_envoy(policy: GatewayPolicy, addresses: Addresses, *, config: Path, log: Path) -> Child:
-    """Render the configuration to `config`, start Envoy on it and wait until it is live; ChildError when it fails."""
+    """Render the configuration to `config`, start Envoy on it and wait until it is live; ServingError for a bad key set, ChildError when it fails."""
+    for issuer in policy.issuers:
+        check_key_set(Path(issuer.key_set))
     write_atomic(config, yaml.safe_dump(render_envoy(policy, addresses), sort_keys=False))
     for name, document in render_secrets(policy.tls).items():
         write_atomic(Path(addresses.secrets or config.parent) / name, yaml.safe_dump(document, sort_keys=False))

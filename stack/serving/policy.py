@@ -13,10 +13,9 @@ from pydantic import Field, field_validator, model_validator
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml, read_bounded
 from stack.serving.errors import ServingError
-from stack.serving.tenants import CLASS_PATTERN, DEFAULT_CLASS, RateClass
+from stack.serving.tenants import ABSOLUTE_PATH, CLASS_PATTERN, DEFAULT_CLASS, Issuer, RateClass
 
 DEFAULT_POLICY = "default.yaml"
-ABSOLUTE_PATH = r"^/[^\n]+$"
 CHAT_PATH = "/v1/chat/completions"
 BodyKind = Literal["chat", "completions"]
 """Which closed schema a request body is held to."""
@@ -94,6 +93,7 @@ class GatewayPolicy(Frozen):
         default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
     )
 
+    issuers: tuple[Issuer, ...] = Field(default=(), description="Whose signed tokens are accepted beside API keys")
     tls: Tls | None = Field(default=None, description="Null listens without encryption: on loopback, or behind something that encrypts")
 
     @property
@@ -105,6 +105,13 @@ class GatewayPolicy(Frozen):
     def limits_tenants(self) -> bool:
         """Whether any class counts at all, so that one policy service has to see every request."""
         return self.metered or any(each.requests_per_minute is not None for each in self.classes.values())
+
+    @field_validator("issuers")
+    @classmethod
+    def _distinct(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
+        if len({each.issuer for each in issuers}) != len(issuers):
+            raise ValueError("an issuer is named twice")
+        return issuers
 
     @field_validator("classes")
     @classmethod

@@ -8,6 +8,7 @@ from stack.evidence.record import Frozen
 
 DEFAULT_CLASS = "default"
 CLASS_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
+ABSOLUTE_PATH = r"^/[^\n]+$"
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 
@@ -28,6 +29,16 @@ class RateClass(Frozen):
 
     def allows(self, model: str) -> bool:
         return self.models is None or model in self.models
+
+
+class Issuer(Frozen):
+    """An identity provider whose signed tokens (JWT) are accepted beside API keys. It is trusted to name any tenant."""
+
+    issuer: str = Field(min_length=1, description="The claim `iss`, exactly")
+    audiences: tuple[str, ...] = Field(min_length=1, description="One of them is in the claim `aud`")
+    key_set: str = Field(pattern=ABSOLUTE_PATH, description="Its public keys (JWKS) in a file where Envoy runs, each with `kid` and `alg`")
+    tenant_claim: str = Field(default="tenant", min_length=1)
+    class_claim: str | None = Field(default=None, min_length=1, description="Null: class `default`, as where a token lacks the claim")
 
 
 @dataclass(frozen=True)

@@ -12,5 +12,8 @@ class Addresses(Frozen):
     engine: str
     policy_service: str
     admin: str
-    secrets: str | None = Field(default=None, description="Folder of the documents by which Envoy finds certificates; needed for TLS alone")
+    secrets: str | None = Field(
+        default=None,
+        description="Folder of Envoy's certificate documents; null where no file of a site can be carried",
+    )
     access_log: str = Field(description="File the JSON access log is appended to; /dev/stdout in a container")

@@ -12,7 +12,7 @@ from stack.serving.policy import GatewayPolicy
 
 
 def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
-    """Envoy's bootstrap configuration, ready to be dumped as YAML or JSON. ServingError for TLS without a folder for its documents."""
+    """Envoy's bootstrap configuration, ready to be dumped as YAML or JSON. ServingError for TLS or tokens where the deployment has no place for their files."""
     limits = policy.limits
     return {
         "node": {"id": "gateway", "cluster": "stackproof"},
@@ -50,6 +50,8 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
 
 def _filter_chain(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
     chain: dict[str, Any] = {"filters": [typed("envoy.filters.network.http_connection_manager", connection_manager(policy, addresses))]}
+    if policy.issuers and addresses.secrets is None:
+        raise ServingError("field `issuers`: this deployment has no place for the issuers' keys")
     if policy.tls is not None:
         if addresses.secrets is None:
             raise ServingError("field `tls`: this deployment has no place for the gateway's certificates")

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from typing import Any
 
+from stack.serving.gateway.jwt import CLAIMS_HEADER
 from stack.serving.gateway.typed import TYPE, seconds
 from stack.serving.policy import GatewayPolicy
 
@@ -21,7 +22,7 @@ def ext_authz(policy: GatewayPolicy) -> dict[str, Any]:
         "failure_mode_allow": False,
         "status_on_error": {"code": "ServiceUnavailable"},
         "with_request_body": {"max_request_bytes": policy.limits.body_bytes, "allow_partial_message": False},
-        "allowed_headers": {"patterns": [{"exact": "x-request-id"}]},
+        "allowed_headers": {"patterns": [{"exact": "x-request-id"}, *({"exact": CLAIMS_HEADER} for _ in policy.issuers[:1])]},
         "http_service": {
             "server_uri": {"uri": "http://policy", "cluster": "policy", "timeout": seconds(policy.timeouts.authorization_s)},
             "authorization_response": {

@@ -4,6 +4,7 @@ from typing import Any
 
 from stack.serving.gateway.addresses import Addresses
 from stack.serving.gateway.filters import body_filter, ext_authz
+from stack.serving.gateway.jwt import CLAIMS_HEADER, jwt_filters
 from stack.serving.gateway.logs import access_logs
 from stack.serving.gateway.routes import routes
 from stack.serving.gateway.tls import HSTS
@@ -71,8 +72,10 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
             "name": "allowed",
             "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy)}],
             **({"response_headers_to_add": [HSTS]} if policy.tls else {}),
+            **({"request_headers_to_remove": [CLAIMS_HEADER]} if policy.issuers else {}),
         },
         "http_filters": [
+            *jwt_filters(policy),
             typed("envoy.filters.http.ext_authz", ext_authz(policy)),
             typed("envoy.filters.http.lua", body_filter()),
             typed("envoy.filters.http.router", {"@type": f"{TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True}),
