@@ -63,6 +63,25 @@ def audit(
         raise AuditFailedError(f"{len(broken)} of {len(report.results)} controls do not hold: {', '.join(result.control for result in broken)}")
 
 
+@app.command("verify-log")
+def verify_log_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="The gateway's audit log, audit.jsonl in a session's folder.")],
+) -> None:
+    """Follow the chain of a gateway's audit log and name every line that was changed, moved or is missing.
+
+    Exit status 1 when there is one. Lines cut off the end leave no trace in the file: compare the last digest with one noted before.
+    """
+    from stack.security import AuditFailedError
+    from stack.serving.audit_log import verify_log
+
+    verdict = verify_log(file)
+    typer.echo(f"{verdict.entries} entries, the last with digest {verdict.last_sha256}" + (", and a line cut short at the end" if verdict.torn else ""))
+    for fault in verdict.faults:
+        typer.echo(fault)
+    if verdict.faults:
+        raise AuditFailedError(f"{file} is not as it was written: {len(verdict.faults)} places")
+
+
 def _targets(text: str | None) -> tuple["Target", ...]:
     from stack.security import SecurityError, Target
 

@@ -15,6 +15,7 @@ import uvicorn
 
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
+from stack.serving.audit_log import AuditLog
 from stack.serving.chat import read_key
 from stack.serving.decisions import Decider, build_app
 from stack.serving.errors import ServingError
@@ -31,13 +32,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--socket", help="listen on this UNIX socket")
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, help="listen on this port instead of a socket")
+    parser.add_argument("--audit-log", type=Path, help="append a line per decision to this file; see `stackproof secure verify-log`")
     options = parser.parse_args(argv)
     try:
         engine_key = read_key(options.engine_key)
         if not engine_key:
             raise ServingError(f"engine key file {options.engine_key} is empty")
         policy = load_policy(options.policy)
-        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key))
+        audit = AuditLog(options.audit_log) if options.audit_log else None
+        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key, audit=audit))
     except StackproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status

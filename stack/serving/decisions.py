@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from stack.serving.audit_log import AuditLog, Decision
 from stack.serving.errors import ServingError
 from stack.serving.gateway import ASK_USAGE_HEADER, CLAIMS_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER
 from stack.serving.judge import Call, Passed, judge
@@ -25,6 +26,7 @@ from stack.serving.requests import RefusedError
 SLOT_WAIT_S = 0.25
 """A client that asks again as soon as its answer is complete is ahead of Envoy's report of that end: it may wait this long for the slot."""
 SALT_CHARS = 32
+REASON_CHARS = 200
 
 
 IsGone = Callable[[], Awaitable[bool]]
@@ -39,8 +41,8 @@ class KeySource(Protocol):
 class Decider:
     """Decides about requests and keeps the tenants' accounts."""
 
-    def __init__(self, policy: GatewayPolicy, keys: KeySource, engine_key: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.policy, self._keys, self._clock = policy, keys, clock
+    def __init__(self, policy: GatewayPolicy, keys: KeySource, engine_key: str, *, audit: AuditLog | None = None) -> None:
+        self.policy, self._keys, self._audit, self._clock = policy, keys, audit, time.monotonic
         self._engine_key = engine_key
         longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
         self._quotas = Quotas(policy.classes, longest_s)
@@ -48,9 +50,15 @@ class Decider:
 
     async def decide(self, call: Call, request_id: str, is_gone: IsGone) -> dict[str, str]:
         """The headers that let a request through; RefusedError otherwise."""
-        passed = judge(call, self.policy, self._keys.current())
-        if self.policy.limits_tenants:
-            await self._charge(request_id, passed, is_gone)
+        passed: Passed | None = None
+        try:
+            passed = judge(call, self.policy, self._keys.current())
+            if self.policy.limits_tenants:
+                await self._charge(request_id, passed, is_gone)
+        except RefusedError as refused:
+            self._write(call, request_id, passed, refused)
+            raise
+        self._write(call, request_id, passed, None)
         return self._grants(passed)
 
     def ended(self, message: bytes) -> None:
@@ -60,6 +68,23 @@ class Decider:
             waiting = self._waiting.get(tenant, []) if tenant else []
             if waiting and not (first := waiting.pop(0)).done():
                 first.set_result(None)
+
+    def _write(self, call: Call, request_id: str, passed: Passed | None, refused: RefusedError | None) -> None:
+        if self._audit is None:
+            return
+        demand = passed.demand if passed else None
+        decision = Decision(
+            request_id=request_id,
+            tenant=passed.principal.tenant if passed else refused.tenant if refused else None,
+            method=call.method,
+            path=call.path,
+            model=demand.model if demand else None,
+            decision="refused" if refused else "let through",
+            status=refused.status if refused else 200,
+            reason=str(refused)[:REASON_CHARS] if refused else None,
+            estimated_tokens=demand.tokens if demand else None,
+        )
+        self._audit.write(decision)
 
     def _grants(self, passed: Passed) -> dict[str, str]:
         grants = {"authorization": f"Bearer {self._engine_key}", TENANT_HEADER: passed.principal.tenant}

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from stack.serving.keys import KeyRing
-from stack.serving.policy import GatewayPolicy
+from stack.serving.policy import GatewayPolicy, Route
 from stack.serving.quotas import Demand
 from stack.serving.requests import RefusedError, check_body
-from stack.serving.tenants import Principal
+from stack.serving.tenants import Principal, RateClass
 from stack.serving.tokens import principal_of
 
 SCHEME = "bearer "
@@ -40,16 +40,24 @@ def judge(call: Call, policy: GatewayPolicy, ring: KeyRing) -> Passed:
     if route is None:
         raise RefusedError("no such route", status=404)
     principal = identify(call, policy, ring)
+    try:
+        return Passed(principal, _demand(call, route, policy, policy.classes[principal.rate_class]))
+    except RefusedError as refused:
+        refused.tenant = principal.tenant
+        raise
+
+
+def _demand(call: Call, route: Route, policy: GatewayPolicy, limits: RateClass) -> Demand | None:
     if call.query:
         raise RefusedError("a query string is not accepted")
     if route.body is None:
         if call.body:
             raise RefusedError(f"{call.method} {call.path} takes no body")
-        return Passed(principal, None)
+        return None
     demand = check_body(route.body, call.body, policy.requests)
-    if not policy.classes[principal.rate_class].allows(demand.model):
+    if not limits.allows(demand.model):
         raise RefusedError(f"model {demand.model} is not open to this key", status=403)
-    return Passed(principal, demand)
+    return demand
 
 
 def identify(call: Call, policy: GatewayPolicy, ring: KeyRing) -> Principal:

@@ -36,6 +36,8 @@ class RefusedError(Exception):
         super().__init__(reason)
         self.status = status
         self.retry_after_s = retry_after_s
+        self.tenant: str | None = None
+        """Whose request it was, where that was known."""
 
 
 class Body(BaseModel):

@@ -170,6 +170,7 @@ def _start_gateway(policy: GatewayPolicy, ports: _Ports, files: _RunFiles, stack
         keys=files.hashed_keys,
         engine_key=files.engine_key,
         address=socket,
+        audit_log=files.root / "audit.jsonl",
         log=files.root / "policy.log",
     )
     stack.callback(service.stop)

@@ -140,6 +140,7 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
             keys=folder / "keys.json",
             engine_key=folder / "engine.key",
             address=private / "policy.sock",
+            audit_log=folder / "audit.jsonl",
             log=folder / "policy.log",
         )
         stack.callback(service.stop)

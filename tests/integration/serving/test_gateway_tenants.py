@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_kit import STREAM_WORDS, EchoGateway, start_echo_gateway
+from gateway_kit import ENGINE_KEY, STREAM_WORDS, EchoGateway, start_echo_gateway
 
+from stack.serving.audit_log import verify_log
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.policy import GatewayPolicy, load_policy
 from stack.serving.tenants import RateClass
@@ -177,3 +178,22 @@ def test_the_access_log_has_the_engines_token_counts(tmp_path: Path, stream: boo
         assert within(5, lambda: gateway.access_log.exists() and gateway.access_log.read_text().endswith("\n"))
         told = json.loads(gateway.access_log.read_text().splitlines()[0])
         assert (told["prompt_tokens"], told["completion_tokens"]) == (7, 5)
+
+
+def test_every_decision_is_in_the_audit_log_without_prompt_or_key(tmp_path: Path) -> None:
+    with start(tmp_path, requests_per_minute=1) as gateway:
+        passed = ask(gateway, CLINIC, messages=[{"role": "user", "content": "a private prompt"}])
+        limited = ask(gateway, CLINIC)
+        unknown = ask(gateway, "sp-unknown")
+        wrong = ask(gateway, SCHOOL, chat_template="x")
+        ids = [answer.headers["x-request-id"] for answer in (passed, limited, unknown, wrong)]
+    text = (tmp_path / "audit.jsonl").read_text()
+    told = {entry["request_id"]: (entry["tenant"], entry["model"], entry["decision"], entry["status"]) for entry in map(json.loads, text.splitlines())}
+    assert [told[each] for each in ids] == [
+        ("clinic", "m", "let through", 200),
+        ("clinic", "m", "refused", 429),
+        (None, None, "refused", 401),
+        ("school", None, "refused", 400),
+    ]
+    assert not any(secret in text for secret in ("private", CLINIC, SCHOOL, "sp-unknown", ENGINE_KEY))
+    assert verify_log(tmp_path / "audit.jsonl").faults == ()

@@ -1,0 +1,145 @@
+"""The audit log: one JSON line per decision, each bound to the one before, so that a change shows (edge: one file).
+
+A line ends with `"sha256"`, the digest of its text before that member, and holds `"previous"`, the digest of the line
+before, and `"sequence"`, counted from 1. Prompts, keys and tokens are never in it. The chain has no secret: who may write
+the file can make it anew from any line on, or cut its end off, so note the last digest elsewhere to hold it to.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from stack.serving.errors import ServingError
+
+FIRST = "0" * 64
+"""What the first line has for the digest of the one before."""
+SEAL = ',"sha256":"'
+TAIL_BYTES = 64 << 10
+"""More than a line ever has."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is told of a request. `estimated_tokens` is what it was charged before it ran."""
+
+    request_id: str
+    tenant: str | None
+    method: str
+    path: str
+    model: str | None
+    decision: str
+    status: int
+    reason: str | None
+    estimated_tokens: int | None
+
+
+class AuditLog:
+    """Appends to one file, which it continues when it is there. One process writes it."""
+
+    def __init__(self, path: Path) -> None:
+        """ServingError when the file cannot be written, or its last whole line is none of ours."""
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ServingError(f"audit log {path} cannot be written: {error.strerror}") from None
+        self._sequence, self._previous = self._continue(path)
+
+    def write(self, decision: Decision) -> None:
+        """One write per line: after SIGKILL a line is there, or not, or torn at the end of the file, where `verify_log` tells it."""
+        route = f"{decision.method} {decision.path}"
+        told = {name: value for name, value in vars(decision).items() if name not in {"method", "path"}}
+        self._append({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "route": route, **told})
+
+    def _append(self, content: dict[str, Any]) -> None:
+        line, digest = _seal({"sequence": self._sequence + 1, "previous": self._previous, **content})
+        os.write(self._file, line)
+        self._sequence, self._previous = self._sequence + 1, digest
+
+    def _continue(self, path: Path) -> tuple[int, str]:
+        """Where the chain stands. A torn line is cut off; the next line tells how many bytes that were."""
+        size = os.fstat(self._file).st_size
+        tail = os.pread(self._file, TAIL_BYTES, max(0, size - TAIL_BYTES))
+        whole, newline, torn = tail.rpartition(b"\n")
+        self._sequence, self._previous = 0, FIRST
+        if newline:
+            entry = _read(whole.rpartition(b"\n")[2])
+            if entry is None:
+                raise ServingError(f"audit log {path}: its last line was changed, so it is not continued; move it away, and see `stackproof secure verify-log`")
+            self._sequence, self._previous = entry["sequence"], entry["sha256"]
+        if torn:
+            os.ftruncate(self._file, size - len(torn))
+            self._append({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "decision": "resumed", "torn_bytes": len(torn)})
+        return self._sequence, self._previous
+
+
+@dataclass(frozen=True)
+class LogVerdict:
+    """What a log is worth. `faults` name their line; `torn` is a line that the end of the process cut short, which is no fault."""
+
+    entries: int
+    faults: tuple[str, ...]
+    torn: bool
+    last_sha256: str
+
+
+def verify_log(path: Path) -> LogVerdict:
+    """Follow the chain from its first line; ServingError when the file cannot be read."""
+    expected, previous, faults, torn, count = 1, FIRST, list[str](), False, 0
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.endswith(b"\n"):
+            torn = True
+            break
+        entry = _read(line[:-1])
+        if entry is None:
+            faults.append(f"line {number} was changed")
+            expected, previous = expected + 1, ""
+            continue
+        count += 1
+        if fault := _gap(entry, expected, previous):
+            faults.append(f"line {number}: {fault}")
+        expected, previous = entry["sequence"] + 1, entry["sha256"]
+    return LogVerdict(count, tuple(faults), torn, previous)
+
+
+def _gap(entry: dict[str, Any], expected: int, previous: str) -> str | None:
+    """What is wrong with an entry's place; `previous` is empty after a line that was changed."""
+    found = entry["sequence"]
+    if found > expected:
+        return f"entries {expected} to {found - 1} are missing before it" if found - 1 > expected else f"entry {expected} is missing before it"
+    if found < expected:
+        return f"entry {found} is out of order, {expected} was expected"
+    if previous and entry["previous"] != previous:
+        return "the line before it was replaced, or this one"
+    return None
+
+
+def _seal(content: dict[str, Any]) -> tuple[bytes, str]:
+    """A line and its digest."""
+    text = json.dumps(content, separators=(",", ":"))[:-1]
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text}{SEAL}{digest}"}}\n'.encode(), digest
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """An entry whose digest is right, without the newline."""
+    text, _, rest = line.rpartition(SEAL.encode())
+    if rest != f'{hashlib.sha256(text).hexdigest()}"}}'.encode():
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("sequence"), int) and isinstance(entry.get("previous"), str) else None
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except OSError as error:
+        raise ServingError(f"{path}: cannot be read: {error.strerror}") from None
