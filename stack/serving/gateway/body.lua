@@ -3,7 +3,8 @@
 
 local GRANTS = "envoy.filters.http.ext_authz"
 local OURS = "stackproof"
--- Bytes kept of an answer's end: the usage block is the last thing but a handful of nulls or `data: [DONE]`.
+-- Bytes looked at of an answer's end, within its last three pieces: the usage block is the last thing but a handful of
+-- nulls or `data: [DONE]`.
 local TAIL = 2048
 
 local function granted(handle, name)
@@ -58,13 +59,11 @@ end
 function envoy_on_response(handle)
   if not granted(handle, "x-stackproof-salt") then return end
   local hide = granted(handle, "x-stackproof-ask-usage")
-  local tail, held = "", ""
+  local older, old, last, held = "", "", "", ""
   for chunk in handle:bodyChunks() do
     local text = chunk:getBytes(0, chunk:length())
-    if #text >= TAIL then
-      tail = string.sub(text, -TAIL)
-    else
-      tail = string.sub(tail .. text, -TAIL)
+    if #text > 0 then
+      older, old, last = old, last, text
     end
     if hide then
       -- Whole events only; an answer always ends with one, and what a broken answer leaves is of no use.
@@ -74,5 +73,5 @@ function envoy_on_response(handle)
       chunk:setBytes(without_usage(whole))
     end
   end
-  read_usage(handle, tail)
+  read_usage(handle, string.sub(older .. old .. last, -TAIL))
 end
