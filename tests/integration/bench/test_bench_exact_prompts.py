@@ -13,8 +13,8 @@ from bench.prompts.sessions import session_bodies
 from bench.prompts.tokenizer import count_tokens, need_tokenizer
 from stack.runtime.progress import Reporter
 from stack.serving.models import CI_MODEL, find_model
-from stack.serving.session import Session
 from stack.serving.pull import pull_model
+from stack.serving.session import Session
 
 pytestmark = pytest.mark.slow
 
