@@ -35,7 +35,8 @@ T = TypeVar("T")
 MOST_TAKEN = 0.05
 LOOK_S = 3.0
 STREAM_ROUNDS = 20
-EXTRA = ((384, 384, 384), (768, 768, 768), (1536, 1536, 1536), (3072, 3072, 3072), (64, 4096, 4096), (4096, 64, 4096), (1024, 256, 1024), (256, 2048, 256))
+DENSE = tuple((n, n, n) for n in (*range(128, 1024, 64), 1280, 1792, 2560, 3072))
+OBLONG = ((64, 4096, 4096), (4096, 64, 4096), (1024, 256, 1024), (256, 2048, 256), (256, 576, 576), (512, 576, 1536))
 """Shapes of the brute-force sweep beside the profile's own."""
 
 PLACE_S = 0.4
@@ -97,7 +98,7 @@ def ours(session: Session) -> dict[str, tuple[float, float]]:
 def brute_force(session: Session, kind: Kind) -> tuple[float, tuple[int, int, int], int]:
     """The highest median of any shape on any number of threads, with its place."""
     best = (0.0, (0, 0, 0), 0)
-    for shape in (*EXTRA, *shapes()):
+    for shape in dict.fromkeys((*DENSE, *OBLONG, *shapes())):
         work = kind.place(shape).work or 0.0
         if best[0] and work / (best[0] * 1e9) > 0.5:
             continue

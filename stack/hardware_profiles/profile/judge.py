@@ -1,6 +1,6 @@
 """Whether a result can be believed (pure)."""
 
-from stack.hardware_profiles.profile.models import Disturbance, Result, Status
+from stack.hardware_profiles.profile.models import Group, Result, Status
 
 OVER_PEAK = 1.05
 """Above this share of the peak something is wrong; the 5 % leave room for clocks above the one the peak was stated for."""
@@ -39,15 +39,19 @@ def _low(result: Result) -> str:
 def _noise(result: Result) -> str:
     # Latencies spread by nature; what others did to them is told by the shares alone.
     if result.work is not None and result.cv is not None and result.cv > MOST_CV:
-        return _disturbed(result.during) or f"the repetitions vary by {result.cv:.0%} (limit {MOST_CV:.0%})"
-    return _disturbed(result.during)
+        return _disturbed(result) or f"the repetitions vary by {result.cv:.0%} (limit {MOST_CV:.0%})"
+    return _disturbed(result)
 
 
-def _disturbed(during: Disturbance | None) -> str:
+def _disturbed(result: Result) -> str:
+    during = result.during
     if during is None:
         return ""
-    if during.steal_share is not None and during.steal_share > MOST_STEAL:
-        return f"the hypervisor took {during.steal_share:.0%} of the CPU time (limit {MOST_STEAL:.0%})"
+    # A hypervisor carries a guest's own disk traffic in time that the guest counts as stolen: 14 to 29 % while the disk was
+    # measured, where products and memory on the same busy machine saw 0 to 2 %.
+    stolen = during.steal_share if result.group is not Group.STORAGE else None
+    if stolen is not None and stolen > MOST_STEAL:
+        return f"the hypervisor took {stolen:.0%} of the CPU time (limit {MOST_STEAL:.0%})"
     if during.others_share is not None and during.others_share > MOST_OTHERS:
         return f"other processes used {during.others_share:.0%} of the CPU time (limit {MOST_OTHERS:.0%}): measure again on a quiet machine"
     if during.throttled_s:

@@ -95,5 +95,11 @@ def test_latencies_may_spread_but_not_beside_other_work():
     assert judge(result(**slow, during=disturbed(others_share=0.5)))[0] is Status.NOISY
 
 
+def test_stolen_time_is_the_disks_own_while_a_disk_is_measured():
+    disk = {"name": "storage.read", "group": Group.STORAGE, "unit": "GB/s", "peak": None, "share_of_peak": None}
+    assert judge(result(**disk, during=disturbed(steal_share=0.3)))[0] is Status.OK
+    assert judge(result(**disk, during=disturbed(steal_share=0.3, others_share=0.5)))[0] is Status.NOISY
+
+
 def test_what_was_skipped_stays_skipped_with_its_reason():
     assert judge(result(status=Status.SKIPPED, reason="no room", cv=9.0)) == (Status.SKIPPED, "no room")
