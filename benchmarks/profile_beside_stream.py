@@ -41,6 +41,7 @@ OBLONG = ((64, 4096, 4096), (4096, 64, 4096), (1024, 256, 1024), (256, 2048, 256
 
 PLACE_S = 0.4
 KIND_S = 6.0
+BESIDE_TURNS = 7
 MEMORY_S = 6.0
 
 
@@ -112,6 +113,21 @@ def brute_force(session: Session, kind: Kind) -> tuple[float, tuple[int, int, in
     return best
 
 
+def beside(kind: Kind, places: list[tuple[tuple[int, int, int], int]]) -> float:
+    """The rate of the first place over that of the second, by the medians of turns: a maximum over many short medians flatters itself."""
+    products = [Product.make(kind, shape, "cpu") for shape, _ in places]
+    ratios = []
+    for _ in range(BESIDE_TURNS):
+        rates = []
+        for product, (shape, threads) in zip(products, places, strict=True):
+            set_threads(threads)
+            product.call()
+            work = kind.place(shape).work or 0.0
+            rates.append(work / statistics.median(repeat(product.call, clock=host_clock, budget_s=PLACE_S, least=3)))
+        ratios.append(rates[0] / rates[1])
+    return statistics.median(ratios)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -147,7 +163,9 @@ def main() -> int:
         rate, shape, count = forced
         own = f"ours {result.median or 0:.1f} {result.unit} at {result.shape} on {result.threads}"
         forced_words = f"best of all {rate:.1f} at {shape} on {count}: ratio {(result.median or 0) / rate:.3f}"
-        print(f"gemm {kind.name} (others {taken:.1%}, load {os.getloadavg()[0]:.2f}): {own}, {forced_words}", flush=True)
+        m, k, n = result.shape
+        again, _ = quiet.take(lambda kind=kind, ours=((m, k, n), result.threads or 1), theirs=(shape, count): beside(kind, [ours, theirs]))
+        print(f"gemm {kind.name} (others {taken:.1%}, load {os.getloadavg()[0]:.2f}): {own}, {forced_words}; the two places in turns: {again:.3f}", flush=True)
     print(f"{quiet.thrown} turns thrown away")
     return 0
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from stack.hardware_profiles.profile.models import Group, Point, Result, Status, Unit
 from stack.hardware_profiles.profile.session import Deadline, Session, Task, Tensor, rate, set_threads, with_threads
-from stack.hardware_profiles.profile.timing import repeat
+from stack.hardware_profiles.profile.timing import quantile, repeat
 
 Shape = tuple[int, int, int]
 
@@ -23,11 +23,18 @@ LAYERS: tuple[Shape, ...] = ((256, 576, 1536), (512, 4096, 4096), (512, 4096, 14
 ONE_CALL_S = 1.0
 """A data type whose product takes longer than this is done: float16 without instructions takes 6 to 17 s at 2048."""
 
-FINALISTS = 3
+FINALISTS = 4
 SWEEP_SHARE, FINAL_SHARE = 0.5, 0.25
-"""Of a data type's time: first all places shortly, then the best three again, then the best of them for the rest."""
+"""Of a data type's time: first all places shortly, then the best of them in turns, then the best of these for the rest."""
+
+CHOSEN_BY = 0.9
+"""A place is chosen by this quantile of its rates: interruptions only ever slow a product, and short ones lose more by them."""
+
+MOST_SHARE = 1 / (2 * FINALISTS)
+"""Of the device's memory that one product may take: the finalists exist at a time."""
 
 LEAST_REPETITIONS = 10
+PLACE_S, TURN_S = 0.1, 0.05
 SLICE = 16
 SLACK = 8.0
 
@@ -90,41 +97,61 @@ def measure_kind(session: Session, kind: Kind, budget_s: float) -> Result:
         torch.set_float32_matmul_precision(before[1])
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A place of the sweep and the rate it is chosen by."""
+
+    point: Point
+    rate: float
+
+
 def _best(session: Session, kind: Kind, budget_s: float) -> Result:
-    sweep = sweep_shapes(session, kind, Deadline(budget_s * SWEEP_SHARE))
-    finals = Deadline(budget_s * FINAL_SHARE)
-    ranked = sorted(sweep, key=lambda point: -point.value)[:FINALISTS]
-    again = []
-    for index, point in enumerate(ranked):
-        product, task = _prepare(session, kind, point)
-        times = repeat(product.call, clock=session.clock, budget_s=finals.left / (len(ranked) - index), least=1)
-        again.append(session.point(task, times))
-        session.tick()
-    chosen = max(again, key=lambda point: point.value)
-    product, task = _prepare(session, kind, chosen)
-    slow = task.work is not None and task.work / rate(chosen, kind.unit) > ONE_CALL_S / 4
-    least = 3 if slow else LEAST_REPETITIONS
+    tried = sweep_places(session, kind, Deadline(budget_s * SWEEP_SHARE))
+    product, task = _final(session, kind, tried, Deadline(budget_s * FINAL_SHARE))
+    once = session.clock(product.call)
+    least = LEAST_REPETITIONS if once < ONE_CALL_S / 4 else 3
     remaining = budget_s * (1 - SWEEP_SHARE - FINAL_SHARE)
+    sweep = [each.point for each in tried]
     return session.timed(task, lambda: repeat(product.call, clock=session.clock, budget_s=remaining, least=least), check=product.fault, sweep=sweep)
 
 
-def sweep_shapes(session: Session, kind: Kind, deadline: Deadline) -> list[Point]:
+def _final(session: Session, kind: Kind, tried: list[Tried], deadline: Deadline) -> tuple["Product", Task]:
+    """The best of the best places. They take turns, so that what slows the machine for a moment slows them all."""
+    ranked = sorted(tried, key=lambda each: -each.rate)[:FINALISTS]
+    finalists = [_prepare(session, kind, each.point) for each in ranked]
+    times: list[list[float]] = [[] for _ in finalists]
+    while len(finalists) > 1 and (deadline.left or not times[-1]):
+        for index, (product, task) in enumerate(finalists):
+            set_threads(task.threads or 0)
+            times[index] += repeat(product.call, clock=session.clock, budget_s=TURN_S, least=1)
+        session.tick()
+    scores = [_score(task, own) if own else 0.0 for (_, task), own in zip(finalists, times, strict=True)]
+    product, task = finalists[scores.index(max(scores))]
+    set_threads(task.threads or 0)
+    return product, task
+
+
+def _score(task: Task, times: list[float]) -> float:
+    return (task.work or 0.0) / quantile(sorted(times), 1 - CHOSEN_BY)
+
+
+def sweep_places(session: Session, kind: Kind, deadline: Deadline) -> list[Tried]:
     """Every shape on every number of threads, small ones first, as far as time goes; at least the first."""
-    points: list[Point] = []
+    tried: list[Tried] = []
     for shape in shapes():
-        if points and not worth_trying(kind, shape, points, memory_bytes=session.device.memory_bytes):
+        if tried and not worth_trying(kind, shape, [each.point for each in tried], memory_bytes=session.device.memory_bytes):
             continue
         product = Product.make(kind, shape, session.device.name)
         for threads in session.thread_counts():
-            if points and not deadline.left:
-                return points
+            if tried and not deadline.left:
+                return tried
             set_threads(threads)
             task = with_threads(kind.place(shape), threads)
             first = session.clock(product.call)
-            times = repeat(product.call, clock=session.clock, budget_s=min(0.1, deadline.left / 8), least=2) if first < ONE_CALL_S else [first]
-            points.append(session.point(task, times))
+            times = repeat(product.call, clock=session.clock, budget_s=min(PLACE_S, deadline.left / 8), least=2) if first < ONE_CALL_S else [first]
+            tried.append(Tried(session.point(task, times), _score(task, times)))
             session.tick()
-    return points
+    return tried
 
 
 def shapes() -> list[Shape]:
@@ -134,10 +161,10 @@ def shapes() -> list[Shape]:
 
 
 def worth_trying(kind: Kind, shape: Shape, points: list[Point], *, memory_bytes: int | None) -> bool:
-    """Whether one product would take under a second at the best rate so far, and fits in half of the memory."""
+    """Whether one product would take under a second at the best rate so far, and leaves room for the other finalists."""
     work = kind.place(shape).work or 0.0
     quick = work / max(rate(point, kind.unit) for point in points) < ONE_CALL_S
-    return quick and (memory_bytes is None or kind.bytes_moved(shape) < memory_bytes / 2)
+    return quick and (memory_bytes is None or kind.bytes_moved(shape) < memory_bytes * MOST_SHARE)
 
 
 def _prepare(session: Session, kind: Kind, point: Point) -> tuple["Product", Task]:
