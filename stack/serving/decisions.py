@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from stack.serving.audit_log import AuditLog, Decision
 from stack.serving.errors import ServingError
-from stack.serving.gateway import ASK_USAGE_HEADER, CLAIMS_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER
+from stack.serving.gateway import CLAIMS_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
 from stack.serving.policy import GatewayPolicy
@@ -90,9 +90,8 @@ class Decider:
         grants = {"authorization": f"Bearer {self._engine_key}", TENANT_HEADER: passed.principal.tenant}
         if passed.demand is not None:
             grants[SALT_HEADER] = cache_salt(self._engine_key, passed.principal.tenant)
-            counts_tokens = self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None
-            if counts_tokens and not passed.demand.asks_usage:
-                grants[ASK_USAGE_HEADER] = "1"
+            if self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None:
+                grants[USAGE_HEADER] = "read" if passed.demand.asks_usage else "hide"
         return grants
 
     async def _charge(self, request_id: str, passed: Passed, is_gone: IsGone) -> None:

@@ -12,9 +12,9 @@ answer, which replaces the client's. So the file may be read by anybody and goes
 
 from stack.serving.gateway.addresses import Addresses
 from stack.serving.gateway.bootstrap import render_envoy
-from stack.serving.gateway.filters import ASK_USAGE_HEADER, SALT_HEADER, TENANT_HEADER
+from stack.serving.gateway.filters import SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.gateway.jwt import CLAIMS_HEADER
 from stack.serving.gateway.logs import REPORT_PATH
 from stack.serving.gateway.tls import render_secrets
 
-__all__ = ["ASK_USAGE_HEADER", "CLAIMS_HEADER", "REPORT_PATH", "SALT_HEADER", "TENANT_HEADER", "Addresses", "render_envoy", "render_secrets"]
+__all__ = ["CLAIMS_HEADER", "REPORT_PATH", "SALT_HEADER", "TENANT_HEADER", "USAGE_HEADER", "Addresses", "render_envoy", "render_secrets"]

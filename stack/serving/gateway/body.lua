@@ -23,7 +23,7 @@ function envoy_on_request(handle)
     return
   end
   local added = '{"cache_salt":"' .. salt .. '",'
-  if granted(handle, "x-stackproof-ask-usage") then
+  if granted(handle, "x-stackproof-usage") == "hide" then
     added = added .. '"stream_options":{"include_usage":true},'
   end
   local length = body:setBytes(added .. string.sub(text, opening + 1))
@@ -57,8 +57,10 @@ local function read_usage(handle, tail)
 end
 
 function envoy_on_response(handle)
-  if not granted(handle, "x-stackproof-salt") then return end
-  local hide = granted(handle, "x-stackproof-ask-usage")
+  -- Most answers are not counted against a limit: they pass without a look.
+  local usage = granted(handle, "x-stackproof-usage")
+  if not usage then return end
+  local hide = usage == "hide"
   local older, old, last, held = "", "", "", ""
   for chunk in handle:bodyChunks() do
     local text = chunk:getBytes(0, chunk:length())

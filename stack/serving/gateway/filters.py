@@ -10,7 +10,7 @@ from stack.serving.policy import GatewayPolicy
 TENANT_HEADER = "x-stackproof-tenant"
 """Of the policy service's answer, sent on to the engine."""
 SALT_HEADER = "x-stackproof-salt"
-ASK_USAGE_HEADER = "x-stackproof-ask-usage"
+USAGE_HEADER = "x-stackproof-usage"
 """Of the policy service's answer, for `body.lua` alone: they become metadata and are never sent on."""
 
 
@@ -28,7 +28,7 @@ def ext_authz(policy: GatewayPolicy) -> dict[str, Any]:
             "authorization_response": {
                 "allowed_upstream_headers": {"patterns": [{"exact": "authorization"}, {"exact": TENANT_HEADER}]},
                 "allowed_client_headers": {"patterns": [{"exact": "www-authenticate"}, {"exact": "retry-after"}]},
-                "dynamic_metadata_from_headers": {"patterns": [{"exact": SALT_HEADER}, {"exact": ASK_USAGE_HEADER}]},
+                "dynamic_metadata_from_headers": {"patterns": [{"exact": SALT_HEADER}, {"exact": USAGE_HEADER}]},
             },
         },
     }
