@@ -50,7 +50,11 @@ class LocalRay:
         self._stack.close()
 
     def start(self) -> None:
-        """Takes a few seconds; ChildError when Ray does not come up."""
+        """Takes a few seconds; ChildError when Ray does not come up.
+
+        RuntimeError where `ray` was imported before: its native part reads the settings once, when it is loaded, and would wait for ever.
+        """
+        _require_first_import()
         # In the system's temporary folder: Ray's socket paths must stay under 108 bytes, and the token out of the output.
         folder = Path(tempfile.mkdtemp(prefix="stackproof-ray-"))
         write_atomic(folder / TOKEN, _token(), mode=0o600)
@@ -74,6 +78,12 @@ class LocalRay:
             # Ray takes SIGTERM for itself there; ours unwinds every `with` on the way.
             signal.signal(signal.SIGTERM, before)
         self.started = True
+
+
+def _require_first_import() -> None:
+    """Loaded once under our settings, Ray may be started again."""
+    if "ray" in sys.modules and not _token.cache_info().currsize:
+        raise RuntimeError("ray was imported before LocalRay.start: import it inside functions that run later")
 
 
 @cache

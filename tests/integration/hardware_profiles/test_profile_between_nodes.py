@@ -11,7 +11,6 @@ import pytest
 from stack.runtime.process import Child
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("ray")
 
 TWO_NODES = """
 import sys, time
