@@ -1,9 +1,8 @@
 """The profile's bars on this machine: `python benchmarks/profile_beside_stream.py [--rounds 5] [--wait 600]`.
 
-Memory: a C build of the STREAM kernels (stream.c) and the profile's, in turn, arrays of the same size; each takes its best number of
-threads. GEMM: the profile's sustained rate against the best median of a brute-force sweep over shapes and threads, and the two
-places in turns. A turn in which other processes or the hypervisor took over 5 % of the CPU time is thrown away and taken again,
-until `--wait` seconds are over.
+Memory: a C build of the STREAM kernels (stream.c) and the profile's, in turn, arrays of the same size; each takes its best number of threads.
+GEMM: the profile's sustained rate against the best median of a brute-force sweep over shapes and threads, and the two places in turns.
+A turn in which other processes or the hypervisor took over 5 % of the CPU time is thrown away and taken again, until `--wait` seconds are over.
 """
 
 import argparse
