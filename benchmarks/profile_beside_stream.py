@@ -128,6 +128,22 @@ def beside(kind: Kind, places: list[tuple[tuple[int, int, int], int]]) -> float:
     return statistics.median(ratios)
 
 
+def compare(session: Session, quiet: Quiet, kind: Kind, rounds: int) -> None:
+    """Ours against the best of all shapes, `rounds` times: neighbours on the host slow a guest without its kernel seeing it."""
+    whole, turns = [], []
+    for number in range(rounds):
+        (result, (rate, shape, count)), taken = quiet.take(lambda: (measure_kind(session, kind, KIND_S), brute_force(session, kind)))
+        m, k, n = result.shape
+        places = [((m, k, n), result.threads or 1), (shape, count)]
+        again, _ = quiet.take(lambda places=places: beside(kind, places))
+        whole.append((result.median or 0.0) / rate)
+        turns.append(again)
+        words = f"ours {result.median or 0:.1f} {result.unit} at {result.shape} on {result.threads}, best of all {rate:.1f} at {shape} on {count}"
+        load = os.getloadavg()[0]
+        print(f"gemm {kind.name} {number + 1} (others {taken:.1%}, load {load:.2f}): {words}: {whole[-1]:.3f}; the places in turns: {again:.3f}", flush=True)
+    print(f"gemm {kind.name}: ours / best of all, median of {rounds}: {statistics.median(whole):.3f}; the places in turns: {statistics.median(turns):.3f}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
@@ -159,13 +175,7 @@ def main() -> int:
         best, median = (statistics.median(pair[index] for pair in pairs) for index in (0, 1))
         print(f"{kernel}: ours / C, median of {options.rounds} turns: best {best:.3f}, median {median:.3f}")
     for kind in (each for each in KINDS if each.name in options.dtypes.split(",")):
-        (result, forced), taken = quiet.take(lambda kind=kind: (measure_kind(session, kind, KIND_S), brute_force(session, kind)))
-        rate, shape, count = forced
-        own = f"ours {result.median or 0:.1f} {result.unit} at {result.shape} on {result.threads}"
-        forced_words = f"best of all {rate:.1f} at {shape} on {count}: ratio {(result.median or 0) / rate:.3f}"
-        m, k, n = result.shape
-        again, _ = quiet.take(lambda kind=kind, ours=((m, k, n), result.threads or 1), theirs=(shape, count): beside(kind, [ours, theirs]))
-        print(f"gemm {kind.name} (others {taken:.1%}, load {os.getloadavg()[0]:.2f}): {own}, {forced_words}; the two places in turns: {again:.3f}", flush=True)
+        compare(session, quiet, kind, options.rounds)
     print(f"{quiet.thrown} turns thrown away")
     return 0
 

@@ -14,7 +14,7 @@ from stack.hardware_profiles.profile.timing import quantile, repeat
 
 Shape = tuple[int, int, int]
 
-SQUARES = (256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192, 16384)
+SQUARES = (192, 256, 320, 384, 448, 512, 576, 768, 1024, 1536, 2048, 4096, 8192, 16384)
 """Small ones densely: where a product just fits the caches, the rate of a CPU changes by a tenth from one to the next."""
 
 LAYERS: tuple[Shape, ...] = ((256, 576, 1536), (512, 4096, 4096), (512, 4096, 14336), (2048, 8192, 28672))

@@ -100,9 +100,9 @@ def test_a_product_that_would_take_over_a_second_is_not_tried():
     assert not worth_trying(FLOAT16, (512, 512, 512), known, memory_bytes=MIB)
 
 
-def test_shapes_go_upward_from_256():
+def test_shapes_go_upward():
     found = shapes()
-    assert found[0] == (256, 256, 256)
+    assert found[0] == (192, 192, 192)
     works = [m * k * n for m, k, n in found]
     assert works == sorted(works)
 
