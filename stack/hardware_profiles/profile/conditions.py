@@ -51,9 +51,10 @@ class Watch:
         if fields is None or len(fields) < 8:
             return None
         user, nice, system, idle, iowait, irq, softirq, steal = (field / TICKS_PER_S for field in fields)
-        busy = user + nice + system + irq + softirq
+        # Interrupts belong to no process: those of our own traffic would count as somebody else's.
+        busy = user + nice + system
         own = sum(os.times()[:4]) if own_s is None else own_s
-        return Usage(time.monotonic(), busy + idle + iowait + steal, busy, steal, own, self._try(self._throttled))
+        return Usage(time.monotonic(), busy + irq + softirq + idle + iowait + steal, busy, steal, own, self._try(self._throttled))
 
     def _try(self, read: Callable[[], Any]) -> Any:
         """These counters are extras: one that is missing is None, and not worth a probe each time."""

@@ -81,6 +81,7 @@ def test_a_flipped_byte_is_refused_or_harmless(written: dict[str, Any], place: i
         (gzip.compress(b'{"schema_version": "stackproof.inventory/v9", "cpu": {}, "host": {}, "accelerators": []}'), "this version reads"),
         (gzip.compress(b'{"schema_version": 1, "cpu": {}, "host": {}, "accelerators": []}'), "no inventory"),
     ],
+    ids=["nothing", "not compressed", "cut short", "bomb", "a list", "another version", "an older form"],
 )
 def test_what_is_no_inventory_is_told_in_one_line(content: bytes, words: str) -> None:
     with pytest.raises(UnusableError, match=words):
