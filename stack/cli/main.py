@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.cli import accelerators, apps, bench, chart, demo, dossier, exporter, inventory, label, models, plan, profile, secure, serve
+from stack.cli import accelerators, apps, bench, chart, demo, dossier, exporter, inventory, label, models, plan, profile, secure, serve, sessions
 from stack.runtime.errors import StackproofError
 
 app = typer.Typer(
@@ -45,6 +45,9 @@ app.command("profile")(profile.profile)
 app.add_typer(models.app, name="models")
 app.command("plan")(plan.plan)
 app.command("serve")(serve.serve)
+app.command("status")(sessions.status)
+app.command("restart")(sessions.restart)
+app.command("stop")(sessions.stop)
 app.add_typer(dossier.app, name="dossier")
 app.add_typer(chart.app, name="chart")
 app.add_typer(bench.app, name="bench")

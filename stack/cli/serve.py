@@ -1,6 +1,9 @@
-"""`stackproof serve`: the model of a plan behind the gateway, until it is told to stop."""
+"""`stackproof serve`: models behind the gateway, until it is told to stop."""
 
+import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,17 +12,24 @@ import typer
 from stack.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from stack.runtime.progress import Reporter
+    from stack.serving.deployment import Deployment
     from stack.serving.session import Session
 
-POLL_S = 0.5
+POLL_S = 0.25
+DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
 def serve(
     *,
-    model: Annotated[str, typer.Option("--model", help="Name of a model in the catalog.")] = "smollm2-135m-instruct",
+    model: Annotated[str | None, typer.Option("--model", help=f"Name of a model in the catalog; {DEFAULT_MODEL} by default.")] = None,
+    replicas: Annotated[int, typer.Option("--replicas", min=1, max=64, help="Engines with that model, which share the hardware equally.")] = 1,
+    deployment: Annotated[
+        Path | None, typer.Option("--deployment", help="YAML file that names several models, their engines and a canary; in place of --model.")
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1 that clients connect to.")] = 8000,
     engine_port: Annotated[
-        int | None, typer.Option("--engine-port", min=1, max=65535, help="Port of the engine behind the gateway; a free one by default.")
+        int | None, typer.Option("--engine-port", min=1, max=65535, help="Port of the first engine behind the gateway; a free one by default.")
     ] = None,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Folder for logs, configuration and keys; in the cache by default.")] = None,
     gateway: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Put Envoy in front, or serve the bare engine on --port.")] = True,
@@ -28,24 +38,25 @@ def serve(
     evidence: Annotated[Path | None, typer.Option("--evidence", help="Write signed records of the model and of the service to this folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve a model: plan, verified weights, vLLM, gateway. Ctrl-C or SIGTERM stops all of it.
+    """Serve models: plan, verified weights, vLLM, gateway. Ctrl-C or SIGTERM waits for open requests and stops all of it; a second one at once.
+
+    An engine that dies is started again. SIGHUP, or `stackproof restart`, restarts the engines in turn. See `stackproof status`.
 
     With --json, one line on stdout when a completion came through: gateway_url, engine_url, model, api_key_file.
     """
     from stack.runtime.progress import Reporter
     from stack.serving.policy import load_policy
-    from stack.serving.session import serve_session
+    from stack.serving.session import serve_deployment
 
     reporter = Reporter()
     rules = load_policy(policy)
-    with serve_session(
-        model,
+    with serve_deployment(
+        _deployment(model, replicas, max_model_len, deployment, gateway=gateway),
         run_dir=run_dir,
         port=port,
         engine_port=engine_port,
         gateway=gateway,
         policy=rules,
-        max_model_len=max_model_len,
         reporter=reporter,
     ) as session:
         if evidence is not None:
@@ -57,12 +68,46 @@ def serve(
             for name, value in {**session.public(), "logs": str(session.run_dir), "ready_after": f"{session.ready_s:.1f} s"}.items():
                 typer.echo(f"{name:<13} {value}")
             typer.echo("\n" + _curl(session.gateway_url, session.model, session.api_key_file))
+        _look_after(session, reporter)
+
+
+def _deployment(model: str | None, replicas: int, max_model_len: int | None, file: Path | None, *, gateway: bool) -> "Deployment":
+    """From a file, or one model from the options; ServingError when both are given, or several engines without a gateway."""
+    from stack.serving.deployment import DeployedModel, Deployment, load_deployment
+    from stack.serving.errors import ServingError
+
+    if file is None:
+        found = Deployment(models=(DeployedModel(model=model or DEFAULT_MODEL, replicas=replicas, max_model_len=max_model_len),))
+    elif model is not None or replicas != 1 or max_model_len is not None:
+        raise ServingError("--deployment: the file says which models, how many engines and which context: leave --model, --replicas and --max-model-len out")
+    else:
+        found = load_deployment(file)
+    if found.engines > 1 and not gateway:
+        raise ServingError("--no-gateway: several engines need the gateway in front of them")
+    return found
+
+
+def _look_after(session: "Session", reporter: "Reporter") -> None:
+    from stack.serving.supervise import Supervisor
+
+    supervisor = Supervisor(session, reporter.say)
+    with _on_hangup(supervisor.restart_in_turn):
         try:
             while True:
-                session.check()
+                supervisor.turn()
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
-            reporter.say("stopping")
+            reporter.say("stopping: waiting for open requests (again to stop at once)")
+            supervisor.drain()
+
+
+@contextmanager
+def _on_hangup(act: Callable[[], None]) -> Iterator[None]:
+    previous = signal.signal(signal.SIGHUP, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, previous)
 
 
 def _write_evidence(session: "Session", folder: Path) -> None:

@@ -20,6 +20,7 @@ from stack.serving.chat import read_key
 from stack.serving.decisions import Decider, build_app
 from stack.serving.errors import ServingError
 from stack.serving.keys import WatchedKeys
+from stack.serving.listed import read_listed
 from stack.serving.policy import load_policy
 
 KEEP_ALIVE_S = 75
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, help="listen on this port instead of a socket")
     parser.add_argument("--audit-log", type=Path, help="append a line per decision to this file; see `stackproof secure verify-log`")
+    parser.add_argument("--models", type=Path, help="JSON list of the models served, where they are several")
     options = parser.parse_args(argv)
     try:
         engine_key = read_key(options.engine_key)
@@ -40,7 +42,8 @@ def main(argv: list[str]) -> int:
             raise ServingError(f"engine key file {options.engine_key} is empty")
         policy = load_policy(options.policy)
         audit = AuditLog(options.audit_log) if options.audit_log else None
-        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key, audit=audit))
+        models = read_listed(options.models) if options.models else ()
+        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key, audit=audit, models=models))
     except StackproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status

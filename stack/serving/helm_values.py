@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from stack.serving.errors import ServingError
-from stack.serving.gateway import Addresses, render_envoy
+from stack.serving.gateway import Addresses, Pool, render_envoy
 from stack.serving.plan import GIB, EnginePlan
 from stack.serving.plan.models import Device
 from stack.serving.policy import GatewayPolicy
@@ -74,7 +74,7 @@ def cluster_addresses(name: str) -> Addresses:
     """Where the parts meet in a cluster: Services of the release's namespace; the gateway's admin socket stays inside its pod."""
     return Addresses(
         listen=f"0.0.0.0:{GATEWAY_PORT}",
-        engine=f"{name}-engine:{ENGINE_PORT}",
+        pools=(Pool(engines=(f"{name}-engine:{ENGINE_PORT}",)),),
         policy_service=f"{name}-authz:{AUTHZ_PORT}",
         admin="unix:/tmp/admin.sock",
         access_log="/dev/stdout",

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from stack.serving.keys import KeyRing
-from stack.serving.policy import GatewayPolicy, Route
+from stack.serving.listed import ListedModel, Task
+from stack.serving.policy import BodyKind, GatewayPolicy, Route
 from stack.serving.quotas import Demand
 from stack.serving.requests import RefusedError, check_body
 from stack.serving.tenants import Principal, RateClass
@@ -33,15 +34,21 @@ class Passed:
     demand: Demand | None
 
 
-def judge(call: Call, policy: GatewayPolicy, ring: KeyRing) -> Passed:
-    """RefusedError with status and reason when the request may not pass."""
+TASKS: dict[BodyKind, Task] = {"chat": "generate", "completions": "generate"}
+
+
+def judge(call: Call, policy: GatewayPolicy, ring: KeyRing, models: tuple[ListedModel, ...] = ()) -> Passed:
+    """RefusedError with status and reason when the request may not pass. Without `models` the engine says which model it serves."""
     # Envoy matched the same list before; a second look costs nothing and holds when its routes are changed.
     route = next((route for route in policy.routes if (route.method, route.path) == (call.method, call.path)), None)
     if route is None:
         raise RefusedError("no such route", status=404)
     principal = identify(call, policy, ring)
     try:
-        return Passed(principal, _demand(call, route, policy, policy.classes[principal.rate_class]))
+        demand = _demand(call, route, policy, policy.classes[principal.rate_class])
+        if demand is not None and route.body is not None and models:
+            _check_served(demand.model, route.body, models)
+        return Passed(principal, demand)
     except RefusedError as refused:
         refused.tenant = principal.tenant
         raise
@@ -58,6 +65,14 @@ def _demand(call: Call, route: Route, policy: GatewayPolicy, limits: RateClass) 
     if not limits.allows(demand.model):
         raise RefusedError(f"model {demand.model} is not open to this key", status=403)
     return demand
+
+
+def _check_served(model: str, body: BodyKind, models: tuple[ListedModel, ...]) -> None:
+    found = next((each for each in models if each.id == model), None)
+    if found is None:
+        raise RefusedError("field `model`: not served here; GET /v1/models lists what is", status=404)
+    if found.task != TASKS[body]:
+        raise RefusedError(f"field `model`: {model} makes {'text' if found.task == 'generate' else 'embeddings'}, which this route is not for")
 
 
 def identify(call: Call, policy: GatewayPolicy, ring: KeyRing) -> Principal:

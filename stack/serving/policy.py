@@ -17,6 +17,8 @@ from stack.serving.tenants import ABSOLUTE_PATH, CLASS_PATTERN, DEFAULT_CLASS, I
 
 DEFAULT_POLICY = "default.yaml"
 CHAT_PATH = "/v1/chat/completions"
+EMBEDDINGS_PATH = "/v1/embeddings"
+MODELS_PATH = "/v1/models"
 BodyKind = Literal["chat", "completions"]
 """Which closed schema a request body is held to."""
 
@@ -80,6 +82,21 @@ class Requests(Frozen):
     schema_depth: int = Field(gt=0, le=64)
 
 
+class Routing(Frozen):
+    """How requests are spread over the engines of a model, and when one gets no more."""
+
+    by: Literal["least-request", "prefix"] = Field(
+        default="least-request", description="The engine with the fewest requests, or the one that has seen the beginning of the prompt"
+    )
+    prefix_chars: int = Field(default=1024, gt=0, description="Of the prompt, up to its first user message, that choose the engine")
+    prefix_load_percent: int = Field(default=150, ge=100, le=1000, description="Of the average load: what is above goes to the next engine")
+    check_interval_s: float = Field(default=2, gt=0, description="Between two looks at an engine's health")
+    check_timeout_s: float = Field(default=5, gt=0)
+    checks_failed: int = Field(default=3, gt=0, description="In a row, until an engine gets no more requests")
+    failures: int = Field(default=3, gt=0, description="Broken connections or 502 to 504 in a row, until an engine is left out")
+    ejected_s: float = Field(default=10, gt=0, description="For how long the first time; each time longer")
+
+
 class GatewayPolicy(Frozen):
     """Everything the gateway enforces; keys are apart (`keys.py`), addresses belong to a deployment."""
 
@@ -89,6 +106,7 @@ class GatewayPolicy(Frozen):
     limits: Limits
     timeouts: Timeouts
     requests: Requests
+    routing: Routing = Routing()
     classes: dict[Annotated[str, Field(pattern=CLASS_PATTERN)], RateClass] = Field(
         default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
     )

@@ -20,6 +20,8 @@ class Demand:
     tokens: int
     asks_usage: bool = True
     """False for a stream whose client did not ask for the usage block."""
+    beginning: str = ""
+    """Of the prompt: requests that share it are best answered by one engine."""
 
 
 class OverLimitError(Exception):

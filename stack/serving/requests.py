@@ -56,6 +56,10 @@ class Message(Body):
     name: Name | None = None
 
     @property
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+
+    @property
     def chars(self) -> int:
         return len(self.content) if isinstance(self.content, str) else sum(len(part.text) for part in self.content)
 
@@ -122,6 +126,10 @@ class Sampling(Body):
         """Characters of each prompt."""
         raise NotImplementedError
 
+    def beginning(self) -> str:
+        """Of the first prompt: what other requests are likely to share."""
+        raise NotImplementedError
+
     def answer_cap(self) -> int | None:
         return self.max_tokens
 
@@ -149,6 +157,11 @@ class ChatBody(Sampling):
     def prompts(self) -> list[int]:
         return [sum(message.chars for message in self.messages)]
 
+    def beginning(self) -> str:
+        """Up to the first user message: what every later turn of a conversation begins with."""
+        first = next((index for index, message in enumerate(self.messages) if message.role == "user"), len(self.messages))
+        return "\0".join(f"{message.role}\0{message.text}" for message in self.messages[: first + 1])
+
     def answer_cap(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens
 
@@ -170,6 +183,9 @@ class CompletionBody(Sampling):
     def prompts(self) -> list[int]:
         return [len(self.prompt)] if isinstance(self.prompt, str) else list(map(len, self.prompt))
 
+    def beginning(self) -> str:
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+
 
 BODIES: dict[BodyKind, type[Sampling]] = {"chat": ChatBody, "completions": CompletionBody}
 
@@ -180,7 +196,8 @@ def check_body(kind: BodyKind, body: bytes, caps: Requests) -> Demand:
         read = BODIES[kind].model_validate_json(body, context=caps)
     except ValidationError as error:
         raise RefusedError(_describe(error)) from None
-    return Demand(model=read.model, tokens=read.tokens(caps), asks_usage=not read.stream or "stream_options" in read.model_fields_set)
+    asks_usage = not read.stream or "stream_options" in read.model_fields_set
+    return Demand(model=read.model, tokens=read.tokens(caps), asks_usage=asks_usage, beginning=read.beginning())
 
 
 def _describe(error: ValidationError) -> str:

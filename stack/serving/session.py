@@ -1,11 +1,12 @@
-"""One served model from start to stop: engine, policy service, Envoy, in this order and back (edge)."""
+"""A deployment from start to stop: engines, policy service, Envoy, in this order and back (edge)."""
 
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stack.hardware_profiles import collect_inventory
@@ -15,40 +16,78 @@ from stack.runtime.places import cache_dir
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
 from stack.serving.chat import read_key
+from stack.serving.deployment import DeployedModel, Deployment
 from stack.serving.endpoint import Endpoint
 from stack.serving.envoy_process import start_envoy, start_policy_service
 from stack.serving.errors import PartEndedError
+from stack.serving.fleet import Fleet, Keeper, State, lay_out
+from stack.serving.fleet.gateway_admin import GatewayAdmin
+from stack.serving.fleet.layout import gateway_pool, served_models
+from stack.serving.fleet.status import locked
 from stack.serving.gateway import Addresses
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
-from stack.serving.models import CI_MODEL, CatalogModel, find_model
-from stack.serving.plan import EnginePlan, make_plan
+from stack.serving.listed import ListedModel, write_listed
+from stack.serving.models import CI_MODEL, CatalogModel
+from stack.serving.plan import EnginePlan
 from stack.serving.policy import GatewayPolicy, load_policy
+from stack.serving.pools import EngineSpec, PoolSpec
 from stack.serving.pull import pull_model
-from stack.serving.vllm_process import explain_death, first_completion, start_engine
+from stack.serving.vllm_process import first_answer, start_engine
 from stack.serving.weights import Manifest, model_dir, verify_model
 
-LOGS = ("engine.log", "policy.log", "gateway.log", "access.log")
+LOGS = ("policy.log", "gateway.log", "access.log")
 TENANT = "local"
 """Whose requests carry the session's own key."""
+POLICY_SERVICE, GATEWAY = "policy service", "gateway"
 
 
 @dataclass(frozen=True)
 class Session(Endpoint):
-    """A served model: its endpoint, what it was made from, and its processes. `policy` is None without a gateway."""
+    """What is served: its endpoint, what it was made from, and its processes. `policy` is None without a gateway.
 
-    plan: EnginePlan
+    `model`, `engine_url`, `plan`, `catalog` and `manifest` are those of the deployment's first model.
+    """
+
+    pools: tuple[PoolSpec, ...]
     policy: GatewayPolicy | None
-    catalog: CatalogModel
-    manifest: Manifest
+    manifests: dict[str, Manifest]
+    """By name in the catalog."""
     engine_ready_s: float
-    children: tuple[Child, ...]
+    fleet: Fleet
+    parts: tuple[Keeper, ...]
+    admin_socket: Path | None
+
+    @property
+    def plan(self) -> EnginePlan:
+        return self.pools[0].plan
+
+    @property
+    def catalog(self) -> CatalogModel:
+        return self.pools[0].catalog
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.manifests[self.catalog.name]
+
+    @property
+    def keepers(self) -> tuple[Keeper, ...]:
+        return (*self.fleet.keepers.values(), *self.parts)
+
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Running processes."""
+        return tuple(keeper.child for keeper in self.keepers if keeper.child is not None)
 
     def check(self) -> None:
-        """PartEndedError, in one line, when a part has ended by itself."""
-        for child in self.children:
-            if child.exit_status is not None:
-                words = explain_death(child) if child.name == "engine" else None
-                raise PartEndedError(words or f"{child.name} ended with status {child.exit_status}: {child.last_words()} (log: {child.log})")
+        """PartEndedError, in one line, when a part is given up without which nothing is served."""
+        self.fleet.check()
+        for keeper in self.parts:
+            if keeper.state is State.FAILED:
+                raise PartEndedError(keeper.last_error or f"{keeper.name} failed")
+
+    def admin(self) -> GatewayAdmin | None:
+        """To ask the gateway; None without one."""
+        return GatewayAdmin(self.admin_socket) if self.admin_socket is not None else None
 
     def memory_bytes(self) -> dict[str, int]:
         """Proportional set size of each part's process tree."""
@@ -67,71 +106,78 @@ def serve_session(
     max_model_len: int | None = None,
     reporter: Reporter | None = None,
 ) -> Iterator[Session]:
-    """Serve a catalog model until the block ends; free ports where none is named. Without a gateway the engine itself takes `port`.
+    """Serve one catalog model by one engine until the block ends: see `serve_deployment`."""
+    deployment = Deployment(models=(DeployedModel(model=model, max_model_len=max_model_len),))
+    with serve_deployment(deployment, run_dir=run_dir, port=port, engine_port=engine_port, gateway=gateway, policy=policy, reporter=reporter) as session:
+        yield session
+
+
+@contextmanager
+def serve_deployment(
+    deployment: Deployment,
+    *,
+    run_dir: Path | None = None,
+    port: int | None = None,
+    engine_port: int | None = None,
+    gateway: bool = True,
+    policy: GatewayPolicy | None = None,
+    reporter: Reporter | None = None,
+) -> Iterator[Session]:
+    """Serve the models until the block ends; free ports where none is named. Without a gateway the one engine itself takes `port`.
 
     Logs, rendered configuration and fresh 0600 keys lie in `run_dir` (default: in the cache, one per port); the keys
     are removed at the end. StackproofError in one line when a port is taken, memory is short or a part does not start.
     """
-    say, chosen = reporter or Reporter(), find_model(model)
+    say = reporter or Reporter()
     for number, option in ((port, "--port"), (engine_port, "--engine-port")):
         if number is not None:
             require_free(LOOPBACK, number, option=option)
-    plan = make_plan(collect_inventory(), chosen, max_model_len=max_model_len)
-    pull_model(chosen, say)
-    manifest = verify_model(chosen)
+    pools = lay_out(deployment, collect_inventory())
+    manifests = {pool.catalog.name: _weights(pool.catalog, say) for pool in pools}
     started_ns = time.monotonic_ns()
     public_port = port or free_port()
-    ports = _Ports(gateway=public_port, engine=engine_port or free_port()) if gateway else _Ports(gateway=public_port, engine=public_port)
-    folder = run_dir or cache_dir() / "sessions" / str(public_port)
+    first = (engine_port or free_port()) if gateway else public_port
+    engines = [engine for pool in pools for engine in pool.engines]
+    ports = dict(zip((engine.name for engine in engines), (first, *(free_port() for _ in engines[1:])), strict=True))
+    folder = (run_dir or cache_dir() / "sessions" / str(public_port)).resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as stack:
-        files = _RunFiles.prepare(folder.resolve(), stack)
-        write_atomic(files.root / "plan.json", plan.model_dump_json(indent=2) + "\n")
-        engine_key = read_key(files.engine_key) or ""
-        engine = start_engine(
-            plan, model=model_dir(chosen.name), port=ports.engine, key=engine_key, private=files.private, log=files.root / "engine.log", reporter=say
-        )
-        stack.callback(engine.stop)
+        stack.enter_context(locked(folder))
+        files = _RunFiles.prepare(folder, [engine.name for engine in engines], stack)
+        _known_by_port(folder, public_port, stack)
+        for pool in pools:
+            name = "plan.json" if pool is pools[0] else f"plan-{pool.name}.json"
+            write_atomic(files.root / name, pool.plan.model_dump_json(indent=2) + "\n")
+        fleet = Fleet(pools, {name: f"{LOOPBACK}:{number}" for name, number in ports.items()}, files.root, partial(_start_engine, pools, ports, files))
+        stack.callback(fleet.stop)
+        fleet.start(say)
         engine_ready_s = _since(started_ns)
-        children: tuple[Child, ...] = (engine,)
-        url, key_file = ports.engine_url, files.engine_key
-        rules = policy or load_policy()
+        engine_url = url = f"http://{LOOPBACK}:{first}"
+        key_file, rules, parts, admin = files.engine_key, policy or load_policy(), list[Keeper](), None
         if gateway:
-            children += _start_gateway(rules, ports, files, stack)
-            url, key_file = ports.gateway_url, files.api_key
+            parts = _start_gateway(rules, deployment, fleet, public_port, files, stack)
+            url, key_file, admin = f"http://{LOOPBACK}:{public_port}", files.api_key, files.admin
             if rules.tls is None:
-                first_completion(url, key=read_key(key_file) or "", model=plan.model)
+                for pool in pools:
+                    first_answer(url, key=read_key(key_file) or "", model=pool.served_name, task=pool.task)
             else:  # the listener's certificate names the site's host, and a client's may be asked for: neither is ours to have
                 url = url.replace("http:", "https:")
-                first_completion(ports.engine_url, key=engine_key, model=plan.model)
         yield Session(
             gateway_url=url,
-            engine_url=ports.engine_url,
-            model=plan.model,
+            engine_url=engine_url,
+            model=pools[0].served_name,
             api_key_file=key_file,
             engine_key_file=files.engine_key,
             run_dir=files.root,
             ready_s=_since(started_ns),
-            plan=plan,
+            pools=pools,
             policy=rules if gateway else None,
-            catalog=chosen,
-            manifest=manifest,
+            manifests=manifests,
             engine_ready_s=engine_ready_s,
-            children=children,
+            fleet=fleet,
+            parts=tuple(parts),
+            admin_socket=admin,
         )
-
-
-@dataclass(frozen=True)
-class _Ports:
-    gateway: int
-    engine: int
-
-    @property
-    def gateway_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.gateway}"
-
-    @property
-    def engine_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.engine}"
 
 
 @dataclass(frozen=True)
@@ -144,11 +190,15 @@ class _RunFiles:
     engine_key: Path
     hashed_keys: Path
 
+    @property
+    def admin(self) -> Path:
+        """The gateway's admin socket."""
+        return self.private / "admin.sock"
+
     @classmethod
-    def prepare(cls, root: Path, stack: ExitStack) -> "_RunFiles":
+    def prepare(cls, root: Path, engines: list[str], stack: ExitStack) -> "_RunFiles":
         """Make both folders and fresh keys; the keys and the private folder go when `stack` closes."""
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in LOGS:
+        for name in (*LOGS, *(f"{engine}.log" for engine in engines)):
             (root / name).unlink(missing_ok=True)
         private = Path(tempfile.mkdtemp(prefix="stackproof-"))
         stack.callback(shutil.rmtree, private, ignore_errors=True)
@@ -162,29 +212,87 @@ class _RunFiles:
         return files
 
 
-def _start_gateway(policy: GatewayPolicy, ports: _Ports, files: _RunFiles, stack: ExitStack) -> tuple[Child, Child]:
-    socket = files.private / "policy.sock"
-    service = start_policy_service(
-        policy,
-        policy_file=files.root / "policy.yaml",
-        keys=files.hashed_keys,
-        engine_key=files.engine_key,
-        address=socket,
-        audit_log=files.root / "audit.jsonl",
-        log=files.root / "policy.log",
+def _weights(model: CatalogModel, reporter: Reporter) -> Manifest:
+    pull_model(model, reporter)
+    return verify_model(model)
+
+
+def _known_by_port(folder: Path, port: int, stack: ExitStack) -> None:
+    """Where `stackproof status` looks for sessions, wherever their own folders lie."""
+    place = cache_dir() / "sessions" / str(port)
+    if place.resolve() == folder:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if place.is_symlink() or not place.exists():
+        place.unlink(missing_ok=True)
+        place.symlink_to(folder)
+        stack.callback(place.unlink, missing_ok=True)
+
+
+def _start_engine(pools: tuple[PoolSpec, ...], ports: dict[str, int], files: _RunFiles, engine: EngineSpec, tick: Callable[[], None]) -> Child:
+    catalog = next(pool.catalog for pool in pools if engine in pool.engines)
+    return start_engine(
+        engine,
+        model=model_dir(catalog.name),
+        port=ports[engine.name],
+        key=read_key(files.engine_key) or "",
+        private=files.private / engine.name,
+        log=files.root / f"{engine.name}.log",
+        tick=tick,
     )
-    stack.callback(service.stop)
+
+
+def _start_gateway(policy: GatewayPolicy, deployment: Deployment, fleet: Fleet, port: int, files: _RunFiles, stack: ExitStack) -> list[Keeper]:
+    socket = files.private / "policy.sock"
+    listed = files.root / "models.json"
+    write_atomic(listed, write_listed(_listed(fleet.pools)))
+
+    def policy_service(tick: Callable[[], None]) -> Child:
+        tick()
+        return start_policy_service(
+            policy,
+            policy_file=files.root / "policy.yaml",
+            keys=files.hashed_keys,
+            engine_key=files.engine_key,
+            address=socket,
+            audit_log=files.root / "audit.jsonl",
+            models=listed,
+            log=files.root / "policy.log",
+        )
+
     addresses = Addresses(
-        listen=f"{LOOPBACK}:{ports.gateway}",
-        engine=f"{LOOPBACK}:{ports.engine}",
+        listen=f"{LOOPBACK}:{port}",
+        pools=tuple(gateway_pool(pool, fleet.addresses, str(fleet.endpoints_file(pool))) for pool in fleet.pools),
+        models=served_models(fleet.pools) if deployment.by_model else (),
         policy_service=f"unix:{socket}",
-        admin=f"unix:{files.private / 'admin.sock'}",
+        admin=f"unix:{files.admin}",
         secrets=str(files.root),
         access_log=str(files.root / "access.log"),
     )
-    envoy = start_envoy(policy, addresses, config=files.root / "envoy.yaml", log=files.root / "gateway.log")
-    stack.callback(envoy.stop)
-    return service, envoy
+
+    def envoy(tick: Callable[[], None]) -> Child:
+        tick()
+        return start_envoy(policy, addresses, config=files.root / "envoy.yaml", log=files.root / "gateway.log")
+
+    parts = []
+    for name, start in ((POLICY_SERVICE, policy_service), (GATEWAY, envoy)):
+        keeper = Keeper(name, start, explain=lambda _: None, changed=lambda: None)
+        stack.callback(keeper.stop)
+        keeper.start()
+        keeper.wait(lambda: None)
+        parts.append(keeper)
+    return parts
+
+
+def _listed(pools: tuple[PoolSpec, ...]) -> tuple[ListedModel, ...]:
+    """Of a model with a canary the shorter context: a request may go to either."""
+    found: dict[str, ListedModel] = {}
+    for pool in pools:
+        known = found.get(pool.served_name)
+        length = min(pool.plan.max_model_len, known.max_model_len) if known else pool.plan.max_model_len
+        owner = known.owned_by if known else pool.catalog.publisher.name
+        found[pool.served_name] = ListedModel(id=pool.served_name, task=pool.task, owned_by=owner, created=int(time.time()), max_model_len=length)
+    return tuple(found.values())
 
 
 def _since(started_ns: int) -> float:

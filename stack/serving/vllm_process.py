@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import httpx
 from stack.runtime.net import LOOPBACK
 from stack.runtime.places import cache_dir
 from stack.runtime.process import Child, ChildError
-from stack.runtime.progress import Reporter
 from stack.serving.errors import ServingError
+from stack.serving.listed import Task
 from stack.serving.plan import EnginePlan
-from stack.serving.policy import CHAT_PATH
+from stack.serving.plan.models import Device
+from stack.serving.policy import CHAT_PATH, EMBEDDINGS_PATH
+from stack.serving.pools import EngineSpec
 
 # The `vllm` console script asks for the metadata of a distribution named vllm, which the CPU build is not.
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -28,6 +31,8 @@ INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DE
 """All an engine takes over from our environment: no development mode, no run-time LoRA, no proxy, no optimised Python."""
 # "(EngineCore pid=1) ERROR 11-24 05:59:16 [core.py:1] ValueError: ..." -> "ValueError: ..."
 EXCEPTION = re.compile(r"\b((?:[A-Za-z_]+\.)*[A-Z][A-Za-z]*(?:Error|Exception)): (.+)$")
+TASK_ARGUMENTS: dict[Task, tuple[str, ...]] = {"generate": (), "embed": ("--runner", "pooling", "--convert", "embed")}
+VISIBLE: dict[Device, str] = {"cuda": "CUDA_VISIBLE_DEVICES", "rocm": "HIP_VISIBLE_DEVICES", "hpu": "HABANA_VISIBLE_DEVICES"}
 AFTERMATH = ("Engine core initialization failed", "WorkerProc initialization failed", "Worker failed with error")
 """What vLLM's other processes say when one of them failed; the cause stands before."""
 
@@ -42,24 +47,24 @@ def engine_version() -> str:
     raise ServingError("vLLM is not installed: install the extra `cpu` or, on an NVIDIA GPU, `gpu`")
 
 
-def start_engine(plan: EnginePlan, *, model: Path, port: int, key: str, private: Path, log: Path, reporter: Reporter) -> Child:
-    """Start vLLM and wait until it completes a prompt; ChildError with the cause when it does not.
+def start_engine(engine: EngineSpec, *, model: Path, port: int, key: str, private: Path, log: Path, tick: Callable[[], None] = lambda: None) -> Child:
+    """Start vLLM and wait until it has answered a prompt; ChildError with the cause when it does not.
 
-    `private` is a folder of this session for sockets and temporary files; its path must be short (UNIX sockets).
+    `private` is a folder of this engine for sockets and temporary files; its path must be short (UNIX sockets).
+    `tick` is called often meanwhile, and may raise to end the start.
     """
     engine_version()
+    private.mkdir(exist_ok=True, mode=0o700)
     # Named relative to its folder, because the engine tells clients the path it was given.
-    command = [sys.executable, "-m", MODULE, "--model", model.name, "--host", LOOPBACK, "--port", str(port), *plan.vllm_arguments()]
-    child = Child.start("engine", command, log=log, env=engine_environment(plan, key=key, private=private), cwd=model.parent)
+    command = [sys.executable, "-m", MODULE, "--model", model.name, "--host", LOOPBACK, "--port", str(port)]
+    command += [*engine.plan.vllm_arguments(engine.served_name), *TASK_ARGUMENTS[engine.task]]
+    environment = engine_environment(engine.plan, key=key, private=private, devices=engine.devices)
+    child = Child.start(engine.name, command, log=log, env=environment, cwd=model.parent)
     url = f"http://{LOOPBACK}:{port}"
     try:
-        with (
-            reporter.step(f"Starting vLLM with {plan.model} on {plan.device}") as step,
-            httpx.Client(base_url=url, timeout=PROBE_TIMEOUT_S, trust_env=False) as client,
-        ):
-            child.wait_ready(lambda: _healthy(client), timeout_s=READY_TIMEOUT_S, tick=step.tick)
-            step.note("first completion")
-            first_completion(url, key=key, model=plan.model)
+        with httpx.Client(base_url=url, timeout=PROBE_TIMEOUT_S, trust_env=False) as client:
+            child.wait_ready(lambda: _healthy(client), timeout_s=READY_TIMEOUT_S, tick=tick)
+            first_answer(url, key=key, model=engine.served_name, task=engine.task)
     except BaseException as error:
         cause = explain_death(child) if isinstance(error, ChildError | ServingError) else None
         child.stop()
@@ -69,20 +74,24 @@ def start_engine(plan: EnginePlan, *, model: Path, port: int, key: str, private:
     return child
 
 
-def engine_environment(plan: EnginePlan, *, key: str, private: Path) -> dict[str, str]:
+def engine_environment(plan: EnginePlan, *, key: str, private: Path, devices: tuple[int, ...] = ()) -> dict[str, str]:
     """The whole environment of an engine; the key is handed over here, never as an argument."""
     compiled = cache_dir() / "engine"
     compiled.mkdir(parents=True, exist_ok=True, mode=0o700)
     # PYTHONSAFEPATH: nothing in the engine's working folder can stand in for a module.
     own = {"PYTHONSAFEPATH": "1", "HOME": str(private), "TMPDIR": str(private), "VLLM_CACHE_ROOT": str(compiled), "VLLM_API_KEY": key}
+    if devices:
+        own[VISIBLE[plan.device]] = ",".join(map(str, devices))
     return {name: os.environ[name] for name in INHERITED if name in os.environ} | own | plan.environment()
 
 
-def first_completion(url: str, *, key: str, model: str) -> None:
-    """One real token; ServingError when the endpoint does not give it."""
-    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
+def first_answer(url: str, *, key: str, model: str, task: Task = "generate") -> None:
+    """One real token, or one real vector; ServingError when the endpoint does not give it."""
+    path, body = CHAT_PATH, {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
+    if task == "embed":
+        path, body = EMBEDDINGS_PATH, {"model": model, "input": "Hello"}
     try:
-        answer = httpx.post(f"{url}{CHAT_PATH}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=COMPLETION_TIMEOUT_S, trust_env=False)
+        answer = httpx.post(f"{url}{path}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=COMPLETION_TIMEOUT_S, trust_env=False)
     except httpx.TransportError as error:
         raise ServingError(f"{url} did not complete a first prompt: {error or type(error).__name__}") from None
     if answer.status_code != httpx.codes.OK:

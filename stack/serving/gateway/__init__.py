@@ -10,11 +10,28 @@ The engine's key is not in here: the policy service hands it over per request in
 answer, which replaces the client's. So the file may be read by anybody and goes into a ConfigMap as it is.
 """
 
-from stack.serving.gateway.addresses import Addresses
+from stack.serving.gateway.addresses import Addresses, Pool, Served
 from stack.serving.gateway.bootstrap import render_envoy
-from stack.serving.gateway.filters import SALT_HEADER, TENANT_HEADER, USAGE_HEADER
+from stack.serving.gateway.clusters import endpoints_document
+from stack.serving.gateway.filters import MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.gateway.jwt import CLAIMS_HEADER
 from stack.serving.gateway.logs import REPORT_PATH
+from stack.serving.gateway.routes import LIST_PATH
 from stack.serving.gateway.tls import render_secrets
 
-__all__ = ["CLAIMS_HEADER", "REPORT_PATH", "SALT_HEADER", "TENANT_HEADER", "USAGE_HEADER", "Addresses", "render_envoy", "render_secrets"]
+__all__ = [
+    "CLAIMS_HEADER",
+    "LIST_PATH",
+    "MODEL_HEADER",
+    "PREFIX_HEADER",
+    "REPORT_PATH",
+    "SALT_HEADER",
+    "TENANT_HEADER",
+    "USAGE_HEADER",
+    "Addresses",
+    "Pool",
+    "Served",
+    "endpoints_document",
+    "render_envoy",
+    "render_secrets",
+]

@@ -4,11 +4,14 @@ from typing import Any
 
 from stack.serving.errors import ServingError
 from stack.serving.gateway.addresses import Addresses
-from stack.serving.gateway.clusters import cluster
+from stack.serving.gateway.clusters import policy_cluster, pool_cluster
 from stack.serving.gateway.listener import connection_manager
 from stack.serving.gateway.tls import transport_socket
 from stack.serving.gateway.typed import BUFFER_BYTES, TYPE, address_of, typed
 from stack.serving.policy import GatewayPolicy
+
+CONTROL_PATHS = ("/clusters", "/drain_listeners", "/reopen_logs")
+"""Of the admin interface, for whoever started the gateway: the socket is his alone."""
 
 
 def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
@@ -18,7 +21,7 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
         "node": {"id": "gateway", "cluster": "stackproof"},
         "admin": {
             "address": address_of(addresses.admin),
-            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}],
+            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}, *({"exact": path} for path in CONTROL_PATHS)],
         },
         "overload_manager": {
             "resource_monitors": [
@@ -41,8 +44,8 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
                 }
             ],
             "clusters": [
-                cluster("engine", addresses.engine, policy, requests=limits.requests, pending=limits.pending),
-                cluster("policy", addresses.policy_service, policy, requests=limits.connections, pending=limits.connections),
+                *(pool_cluster(pool, policy) for pool in addresses.pools),
+                policy_cluster(addresses.policy_service, policy),
             ],
         },
     }

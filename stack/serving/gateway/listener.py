@@ -3,7 +3,7 @@
 from typing import Any
 
 from stack.serving.gateway.addresses import Addresses
-from stack.serving.gateway.filters import body_filter, ext_authz
+from stack.serving.gateway.filters import body_filter, ext_authz, health_filter
 from stack.serving.gateway.jwt import CLAIMS_HEADER, jwt_filters
 from stack.serving.gateway.logs import access_logs
 from stack.serving.gateway.routes import routes
@@ -70,13 +70,14 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
         "access_log": access_logs(policy, addresses),
         "route_config": {
             "name": "allowed",
-            "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy)}],
+            "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy, addresses)}],
             **({"response_headers_to_add": [HSTS]} if policy.tls else {}),
             **({"request_headers_to_remove": [CLAIMS_HEADER]} if policy.issuers else {}),
         },
         "http_filters": [
             *jwt_filters(policy),
-            typed("envoy.filters.http.ext_authz", ext_authz(policy)),
+            typed("envoy.filters.http.ext_authz", ext_authz(policy, addresses)),
+            *health_filter(policy, addresses),
             typed("envoy.filters.http.lua", body_filter()),
             typed("envoy.filters.http.router", {"@type": f"{TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True}),
         ],

@@ -9,6 +9,7 @@ from stack.serving.plan.make import make_plan
 from stack.serving.plan.memory import BLOCK_TOKENS, GIB, plan_memory
 from stack.serving.plan.models import EnginePlan, MemoryArithmetic, Parallel, Reason
 from stack.serving.plan.service_level import ServiceLevel, parse_service_level
+from stack.serving.plan.shares import share_of
 
 __all__ = [
     "BLOCK_TOKENS",
@@ -24,4 +25,5 @@ __all__ = [
     "make_plan",
     "parse_service_level",
     "plan_memory",
+    "share_of",
 ]

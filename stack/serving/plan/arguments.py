@@ -40,9 +40,9 @@ def engine_options(plan: EnginePlan) -> dict[str, Any]:
     return {**options, "trust_remote_code": False, "load_format": "safetensors"}
 
 
-def vllm_arguments(plan: EnginePlan) -> tuple[str, ...]:
+def vllm_arguments(plan: EnginePlan, served_name: str | None = None) -> tuple[str, ...]:
     """`engine_options` on a command line, with the name clients ask for."""
-    arguments = ["--served-model-name", plan.model]
+    arguments = ["--served-model-name", served_name or plan.model]
     for name, value in engine_options(plan).items():
         arguments += _argument(name.replace("_", "-"), value)
     return tuple(arguments)

@@ -35,11 +35,14 @@ class Cores:
         return self.threads + self.reserved
 
 
-def choose_cores(cpu: Cpu, model: CatalogModel) -> Cores:
-    """vLLM binds worker N to memory node N and leaves the other nodes idle, so a bound engine needs as many workers as there are nodes."""
+def choose_cores(cpu: Cpu, model: CatalogModel, *, shared: bool = False) -> Cores:
+    """vLLM binds worker N to memory node N and leaves the other nodes idle, so a bound engine needs as many workers as there are nodes.
+
+    Engines that share a processor (`shared`) are not bound: all would be bound to the same cores.
+    """
     cores = max(1, min(math.floor(cpu.usable_cores or 1), cpu.physical_cores or MAX_SEQUENCES))
     reserved, nodes = 1 if cores > 1 else 0, cpu.numa_nodes or 1
-    pinned = cores >= PIN_CORES and cuts_heads(model.architecture, nodes)
+    pinned = cores >= PIN_CORES and not shared and cuts_heads(model.architecture, nodes)
     return Cores(cores - reserved, reserved, pinned, Parallel(tensor=nodes if pinned else 1))
 
 
@@ -52,10 +55,12 @@ def choose_dtype(isa: tuple[str, ...], own: DType) -> tuple[DType, str]:
     return DType.FLOAT32, why
 
 
-def core_reasons(cores: Cores, cpu: Cpu) -> list[Reason]:
+def core_reasons(cores: Cores, cpu: Cpu, *, shared_by: int = 1) -> list[Reason]:
     nodes = cpu.numa_nodes or 1
     if cores.pinned:
         why = f"{PIN_CORES} cores or more: bound to cores and memory nodes" + (f", one worker on each of {nodes} nodes" if nodes > 1 else "")
+    elif shared_by > 1:
+        why = f"{shared_by} engines share the processor"
     elif cores.total >= PIN_CORES:
         why = f"the heads cannot be cut over {nodes} memory nodes, and one bound worker would leave the others idle"
     else:

@@ -30,6 +30,8 @@ class Hardware:
     nodes: int = 1
     entry: Entry | None = None
     cpu: Cpu | None = None
+    shared_by: int = 1
+    """Engines that share the processor; `cpu` and `device_bytes` are the part of one."""
 
     @property
     def devices(self) -> int:

@@ -85,7 +85,7 @@ def make_plan(
 def _on_cpu(hardware: Hardware, model: CatalogModel, profile: Profile | None, quantization: str | None) -> Basis:
     """One worker for each memory node when threads are bound, each with its share of the memory."""
     assert hardware.cpu is not None
-    cores = cpu.choose_cores(hardware.cpu, model)
+    cores = cpu.choose_cores(hardware.cpu, model, shared=hardware.shared_by > 1)
     dtype, why_dtype = cpu.choose_dtype(hardware.cpu.isa, model.conversion.dtype)
     sequences, why_sequences = cpu.sequences(cores)
     job = Job(
@@ -124,7 +124,9 @@ def _on_accelerator(hardware: Hardware, model: CatalogModel, profile: Profile | 
 
 def _plan(basis: Basis, chosen: Chosen, hardware: Hardware, *, quantization: str | None, reasons: tuple[Reason, ...]) -> EnginePlan:
     job, cores = basis.job, basis.cores
-    last = cpu.core_reasons(cores, hardware.cpu) if cores is not None and hardware.cpu is not None else accelerator.memory_reasons()
+    last = (
+        cpu.core_reasons(cores, hardware.cpu, shared_by=hardware.shared_by) if cores is not None and hardware.cpu is not None else accelerator.memory_reasons()
+    )
     return EnginePlan(
         model=job.model.name,
         device=job.device,

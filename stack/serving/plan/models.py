@@ -98,9 +98,9 @@ class EnginePlan(Frozen):
     memory: MemoryArithmetic
     reasons: tuple[Reason, ...]
 
-    def vllm_arguments(self) -> tuple[str, ...]:
-        """Arguments of vLLM's API server; the starter adds `--model`, `--host` and `--port`."""
-        return arguments.vllm_arguments(self)
+    def vllm_arguments(self, served_name: str | None = None) -> tuple[str, ...]:
+        """Arguments of vLLM's API server; the starter adds `--model`, `--host` and `--port`. Clients ask for `served_name`, the model's own by default."""
+        return arguments.vllm_arguments(self, served_name)
 
     def environment(self) -> dict[str, str]:
         """Variables of the engine that follow from the plan or from the rules every engine runs by; no secrets."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from stack.runtime.net import free_port
 from stack.runtime.process import Child
 from stack.serving.envoy_process import start_envoy, start_policy_service
-from stack.serving.gateway import Addresses
+from stack.serving.gateway import Addresses, Pool
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.policy import GatewayPolicy, load_policy
 
@@ -85,6 +85,11 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
 
         def _answer(self) -> None:
             sent = self._chunks() if "transfer-encoding" in self.headers else self.rfile.read(int(self.headers.get("content-length") or 0))
+            if self.headers.get("user-agent") == "Envoy/HC":
+                self.send_response(200)
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
             reached.append({":method": self.command, ":path": self.path, **{name.lower(): value for name, value in self.headers.items()}})
             bodies.append(sent)
             go.wait(timeout=20)
@@ -146,7 +151,7 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
         stack.callback(service.stop)
         addresses = Addresses(
             listen=f"127.0.0.1:{port}",
-            engine=f"127.0.0.1:{engine.server_port}",
+            pools=(Pool(engines=(f"127.0.0.1:{engine.server_port}",)),),
             policy_service=f"unix:{private / 'policy.sock'}",
             admin=f"unix:{private / 'admin.sock'}",
             secrets=str(folder),

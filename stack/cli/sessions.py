@@ -1,0 +1,112 @@
+"""`stackproof status`, `restart` and `stop`: what `stackproof serve` serves in another terminal."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stack.cli.output import JsonOption, print_json, print_table
+
+if TYPE_CHECKING:
+    from stack.serving.fleet import SessionStatus
+    from stack.serving.fleet.status import PartStatus
+
+RunDirOption = Annotated[Path | None, typer.Option("--run-dir", help="Folder of the session; the only one that runs by default.")]
+POLL_S = 0.2
+BEGIN_S = 10.0
+MIB = 1 << 20
+
+
+def status(*, run_dir: RunDirOption = None, as_json: JsonOption = False) -> None:
+    """Show what is served: every process, its state, restarts, memory and requests. Exit status 1 when something is not ready."""
+    from stack.serving.fleet import read_status
+
+    folders = _folders(run_dir)
+    found = [read_status(folder) for folder in folders]
+    if as_json:
+        print_json([{**each.model_dump(mode="json"), "ready": each.ready} for each in found])
+    else:
+        for each in found:
+            _show(each)
+    if not all(each.ready for each in found):
+        raise typer.Exit(1)
+
+
+def restart(*, run_dir: RunDirOption = None) -> None:
+    """Restart the engines in turn: each finishes its requests while the others of its model answer. Waits until all are ready."""
+    from stack.serving.errors import PartEndedError
+    from stack.serving.fleet import read_status
+
+    folder = _only(run_dir)
+    before = read_status(folder)
+    os.kill(before.pid, signal.SIGHUP)
+    said, begun, deadline = "", False, time.monotonic() + BEGIN_S
+    while True:
+        now = read_status(folder)
+        begun = begun or now.restarting is not None
+        if now.restarting not in {None, said}:
+            said = now.restarting or ""
+            typer.echo(said, err=True)
+        if begun and now.restarting is None:
+            break
+        if not begun and time.monotonic() > deadline:
+            raise PartEndedError(f"the session did not begin to restart: see what `stackproof serve` printed (logs: {folder})")
+        time.sleep(POLL_S)
+    if any(new.restarts <= old.restarts for old, new in zip(before.engines, now.engines, strict=True)) or not now.ready:
+        raise PartEndedError(f"not every engine was restarted: see `stackproof status` (logs: {folder})")
+
+
+def stop(*, run_dir: RunDirOption = None) -> None:
+    """Stop a session: no new requests, those under way are answered, then everything ends. Waits for that."""
+    from stack.serving.fleet import read_status
+    from stack.serving.fleet.status import is_locked
+
+    folder = _only(run_dir)
+    os.kill(read_status(folder).pid, signal.SIGTERM)
+    while is_locked(folder):
+        time.sleep(POLL_S)
+
+
+def _folders(run_dir: Path | None) -> tuple[Path, ...]:
+    from stack.serving.errors import ServingError
+    from stack.serving.fleet import find_sessions
+
+    if run_dir is not None:
+        return (run_dir.resolve(),)
+    found = find_sessions()
+    if not found:
+        raise ServingError("nothing is served on this machine by this user: start it with `stackproof serve`")
+    return found
+
+
+def _only(run_dir: Path | None) -> Path:
+    from stack.serving.errors import ServingError
+
+    found = _folders(run_dir)
+    if len(found) > 1:
+        raise ServingError(f"--run-dir: several sessions run, say which: {', '.join(map(str, found))}")
+    return found[0]
+
+
+def _show(found: "SessionStatus") -> None:
+    typer.echo(f"{found.gateway_url}  pid {found.pid}, logs in {found.run_dir}" + (f"\n{found.restarting}" if found.restarting else ""))
+    print_table(("part", "model", "state", "for", "restarts", "memory", "requests now", "in all", "failed"), map(_row, found.parts))
+    for part in found.parts:
+        if part.last_error:
+            typer.echo(f"{part.name}, last fault: {part.last_error}")
+
+
+def _row(part: "PartStatus") -> tuple[str, ...]:
+    unhealthy = " (unhealthy)" if part.healthy is False and part.state == "ready" else ""
+    memory = "-" if part.memory_bytes is None else f"{part.memory_bytes / MIB:,.0f} MiB"
+    counts = ("-" if count is None else f"{count:,}" for count in (part.requests_active, part.requests_total, part.requests_failed))
+    model = f"{part.model or '-'}{' (canary)' if part.canary else ''}"
+    return (part.name, model, f"{part.state}{unhealthy}", _ago(part.since), str(part.restarts), memory, *counts)
+
+
+def _ago(since: float) -> str:
+    seconds = max(0, int(time.time() - since))
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min" if seconds >= 3600 else f"{seconds // 60} min {seconds % 60} s"
