@@ -82,6 +82,17 @@ def verify_log_(
         raise AuditFailedError(f"{file} is not as it was written: {len(verdict.faults)} places")
 
 
+@app.command()
+def api(
+    policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="The gateway's policy. [default: the one that ships]")] = None,
+) -> None:
+    """Print the OpenAPI document of exactly what a gateway with this policy accepts, as JSON."""
+    from stack.serving.openapi import openapi_document
+    from stack.serving.policy import load_policy
+
+    print_json(openapi_document(load_policy(policy)))
+
+
 def _targets(text: str | None) -> tuple["Target", ...]:
     from stack.security import SecurityError, Target
 

@@ -1,0 +1,192 @@
+"""The gateway's API as an OpenAPI 3.1 document: what a policy lets through, computed from it (pure).
+
+The body schemas are those of `requests.py`, made tighter by the policy's caps, so that a body which breaks the document is
+refused. The other way round holds but for what JSON Schema cannot say; `_request_body` puts that into words.
+Answers of the engine pass unread, so of them only the outer form is told.
+"""
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from stack.serving.policy import BodyKind, GatewayPolicy, Requests, Route
+from stack.serving.requests import BODIES, NAME_MAPS, REFUSED_KEYWORDS, REPEAT_LIMIT, REPEATS
+
+COMPONENTS = "#/components/schemas/"
+ERROR, ANSWER_SCHEMA = "Error", "SchemaOfAnswer"
+JSON = "application/json"
+CAPPED = {
+    ("max_tokens", "integer"): "max_tokens",
+    ("min_tokens", "integer"): "max_tokens",
+    ("max_completion_tokens", "integer"): "max_tokens",
+    ("n", "integer"): "choices",
+    ("stop", "array"): "stop_sequences",
+    ("messages", "array"): "messages",
+    ("content", "string"): "text_chars",
+    ("prompt", "string"): "text_chars",
+    ("prompt", "array"): "choices",
+    ("logprobs", "integer"): "logprobs",
+    ("top_logprobs", "integer"): "logprobs",
+    ("choice", "array"): "structured_choices",
+}
+"""Field and the form of its value, and which of the policy's caps holds for it."""
+OF_BODIES = frozenset({"404", "413"})
+"""Statuses that only a request with a body can meet."""
+CAP_KEYWORD = {"integer": "maximum", "array": "maxItems", "string": "maxLength"}
+
+
+class _Plain(GenerateJsonSchema):
+    """Without what says nothing: titles made from names, and null as the default of what may be left out."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+
+def openapi_document(policy: GatewayPolicy) -> dict[str, Any]:
+    """Routes, closed bodies with their caps, credentials and errors of a gateway with this policy."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in policy.routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, policy)
+    paths[policy.health_path] = {"get": _health()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "stackproof gateway",
+            "version": str(policy.version),
+            "description": "All that the gateway accepts. Other methods and paths are 404, and a query string is 400. Paths are compared byte for byte.",
+        },
+        "security": [{"credential": []}],
+        "paths": paths,
+        "components": {"securitySchemes": {"credential": _credential(policy)}, "schemas": _schemas(policy), "responses": _refusals(policy)},
+    }
+
+
+def body_schemas(kinds: tuple[BodyKind, ...], caps: Requests) -> dict[str, Any]:
+    """JSON Schema (2020-12) of these bodies and all they are made of, by name; `caps` are written into them."""
+    _, made = models_json_schema([(BODIES[kind], "validation") for kind in kinds], ref_template=COMPONENTS + "{model}", schema_generator=_Plain)
+    schemas: dict[str, Any] = made["$defs"]
+    schemas.pop("JsonValue", None)
+    for schema in schemas.values():
+        for name, field in schema.get("properties", {}).items():
+            _cap(name, field, caps)
+    if "JsonSchema" in schemas:
+        schemas["JsonSchema"]["properties"]["schema"] = {"$ref": COMPONENTS + ANSWER_SCHEMA}
+        schemas |= _schema_of_answer()
+        schemas["ResponseFormat"] = _response_format()
+    return schemas
+
+
+def _schemas(policy: GatewayPolicy) -> dict[str, Any]:
+    kinds: tuple[BodyKind, ...] = tuple(dict.fromkeys(route.body for route in policy.routes if route.body))
+    return {**body_schemas(kinds, policy.requests), ERROR: _error()}
+
+
+def _cap(name: str, field: dict[str, Any], caps: Requests) -> None:
+    """Write the policy's cap into each form that the value of a field may have."""
+    for form in (field, *field.get("anyOf", ()), *(branch["items"] for branch in field.get("anyOf", ()) if "items" in branch)):
+        if cap := CAPPED.get((name, form.get("type", ""))):
+            form[CAP_KEYWORD[form["type"]]] = getattr(caps, cap)
+
+
+def _response_format() -> dict[str, Any]:
+    kind = {"enum": ["text", "json_object"], "type": "string"}
+    plain = {"type": kind, "json_schema": {"type": "null"}}
+    schema = {"type": {"const": "json_schema", "type": "string"}, "json_schema": {"$ref": COMPONENTS + "JsonSchema"}}
+    return {"title": "ResponseFormat", "anyOf": [_closed(plain, ["type"]), _closed(schema, ["type", "json_schema"])]}
+
+
+def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _schema_of_answer() -> dict[str, Any]:
+    """Which JSON schemas an answer may be held to: `requests._check_schema` as a schema."""
+    scalar = {"type": ["string", "number", "boolean", "null"]}
+    node = {"$ref": COMPONENTS + "SchemaNode"}
+    items = {"type": "array", "items": node}
+    keywords = {
+        **dict.fromkeys(sorted(REFUSED_KEYWORDS), False),
+        **{keyword: {"type": "integer", "minimum": 0, "maximum": REPEAT_LIMIT} for keyword in sorted(REPEATS)},
+        **{keyword: {"anyOf": [scalar, items, {"type": "object", "additionalProperties": node}]} for keyword in sorted(NAME_MAPS)},
+        "$ref": {"type": "string", "pattern": "^#"},
+    }
+    schema = {"type": "object", "properties": keywords, "additionalProperties": node}
+    return {ANSWER_SCHEMA: schema, "SchemaNode": {"anyOf": [scalar, items, {"$ref": COMPONENTS + ANSWER_SCHEMA}]}}
+
+
+def _operation(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": f"{route.method.lower()}{route.path.replace('/', '_').replace('-', '_')}",
+        "responses": _responses(route, policy),
+    }
+    if route.body is not None:
+        operation["requestBody"] = _request_body(route.body, policy)
+    return operation
+
+
+def _request_body(kind: BodyKind, policy: GatewayPolicy) -> dict[str, Any]:
+    caps = policy.requests
+    rules = (
+        f"At most {policy.limits.body_bytes} bytes.",
+        f"The texts of all messages, or of all prompts, have {caps.text_chars} characters at most, together.",
+        f"A JSON schema for the answer has {caps.schema_bytes} bytes at most as compact JSON, and is at most {caps.schema_depth} levels deep.",
+        "An integer is written without a fraction. Of a key that is repeated, the last counts.",
+    )
+    return {
+        "required": True,
+        "description": " ".join(rules),
+        "content": {JSON: {"schema": {"$ref": COMPONENTS + BODIES[kind].__name__}}},
+    }
+
+
+def _responses(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
+    answer: dict[str, Any] = {JSON: {"schema": {"type": "object"}}}
+    if route.body is not None and "stream" in BODIES[route.body].model_fields:
+        answer["text/event-stream"] = {"schema": {"type": "string"}}
+    refused = [status for status in _refusals(policy) if route.body is not None or status not in OF_BODIES]
+    return {
+        "200": {"description": "The engine's answer as it is", "content": answer},
+        **{status: {"$ref": f"#/components/responses/{status}"} for status in refused},
+    }
+
+
+def _refusals(policy: GatewayPolicy) -> dict[str, Any]:
+    """What else a client may be told, by status: of the gateway, or of the engine, whose errors look alike and pass as they are."""
+    why = {
+        "400": "Framing, query string or body is not accepted; the message names the field",
+        "401": "No credential, or none that is valid",
+        **({"403": "The credential is not for this"} if policy.issuers or any(each.models for each in policy.classes.values()) else {}),
+        "404": "No such model",
+        "408": "The client sent too slowly",
+        "413": "The body is too large",
+        **({"429": "A limit of the tenant is reached"} if policy.limits_tenants else {}),
+        "431": "Headers are too large or too many",
+        **dict.fromkeys(("500", "502", "503", "504"), "What is behind the gateway did not answer as it should, or there are too many requests"),
+    }
+    refusals = {status: {"description": reason, "content": {JSON: {"schema": {"$ref": COMPONENTS + ERROR}}}} for status, reason in why.items()}
+    if "429" in refusals:
+        refusals["429"]["headers"] = {"retry-after": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}}
+    return refusals
+
+
+def _health() -> dict[str, Any]:
+    responses = {"200": {"description": "Gateway, policy service and engine all answer"}, "503": {"$ref": "#/components/responses/503"}}
+    return {"operationId": "health", "security": [], "responses": responses}
+
+
+def _credential(policy: GatewayPolicy) -> dict[str, Any]:
+    issuers = ", ".join(each.issuer for each in policy.issuers)
+    return {"type": "http", "scheme": "bearer", "description": "An API key" + (f", or a signed token (JWT) of {issuers}" if issuers else "")}
+
+
+def _error() -> dict[str, Any]:
+    told = {
+        "message": {"type": "string"},
+        "type": {"type": "string", "description": "gateway_error, or a kind of the engine's"},
+        "code": {"type": "integer", "description": "The HTTP status"},
+    }
+    inner = {"type": "object", "properties": told, "required": ["message", "type", "code"]}
+    return {"title": "Error", "type": "object", "properties": {"error": inner}, "required": ["error"]}
