@@ -4,7 +4,7 @@
 
 It generates nothing and measures nothing of a real stack: it is the reference against which the load generator is checked.
 One line of the log per answer: `request_id` (the client's X-Request-Id), `received_ns`, `emitted_ns` of each content chunk and
-`closed_ns`, on the machine's monotonic clock. `GET /metrics` and `POST /reset_prefix_cache` are vLLM's. A request that does not
+`closed_ns`, on the machine's monotonic clock. `GET /health`, `GET /metrics` and `POST /reset_prefix_cache` are vLLM's. A request that does not
 ask for a stream is answered at once. Some options make it cheat as a server might, for the audits to catch.
 """
 
@@ -223,6 +223,9 @@ class MockConnection(asyncio.Protocol):
         config = self._config
         if self._url == b"/metrics":
             self.write(_response(b"200 OK", b"text/plain; version=0.0.4; charset=utf-8", self._server.metrics.page()))
+            return
+        if self._url == b"/health":
+            self.write(_response(b"200 OK", b"text/plain", b""))
             return
         if self._url == b"/reset_prefix_cache":
             self._server.metrics.cache.reset()

@@ -93,18 +93,20 @@ def _only(run_dir: Path | None) -> Path:
 
 def _show(found: "SessionStatus") -> None:
     typer.echo(f"{found.gateway_url}  pid {found.pid}, logs in {found.run_dir}" + (f"\n{found.restarting}" if found.restarting else ""))
-    print_table(("part", "model", "state", "for", "restarts", "memory", "requests now", "in all", "failed"), map(_row, found.parts))
+    models = {part.model for part in found.engines}
+    print_table(("part", "state", "for", "restarts", "memory", "requests"), (_row(part, name_model=len(models) > 1) for part in found.parts))
     for part in found.parts:
         if part.last_error:
             typer.echo(f"{part.name}, last fault: {part.last_error}")
 
 
-def _row(part: "PartStatus") -> tuple[str, ...]:
+def _row(part: "PartStatus", *, name_model: bool) -> tuple[str, ...]:
+    name = f"{part.name} {part.model}" if name_model and part.model else part.name
     unhealthy = " (unhealthy)" if part.healthy is False and part.state == "ready" else ""
     memory = "-" if part.memory_bytes is None else f"{part.memory_bytes / MIB:,.0f} MiB"
-    counts = ("-" if count is None else f"{count:,}" for count in (part.requests_active, part.requests_total, part.requests_failed))
-    model = f"{part.model or '-'}{' (canary)' if part.canary else ''}"
-    return (part.name, model, f"{part.state}{unhealthy}", _ago(part.since), str(part.restarts), memory, *counts)
+    counted = part.requests_total is not None
+    requests = f"{part.requests_active:,} now, {part.requests_total:,} in all, {part.requests_failed:,} failed" if counted else "-"
+    return (name + (" (canary)" if part.canary else ""), f"{part.state}{unhealthy}", _ago(part.since), str(part.restarts), memory, requests)
 
 
 def _ago(since: float) -> str:

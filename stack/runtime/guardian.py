@@ -1,10 +1,11 @@
-"""Run one command so that nothing of it outlives us: `python guardian.py LIFELINE_FD GRACE_S -- COMMAND...`.
+"""Run one command so that nothing of it outlives us: `python guardian.py LIFELINE_FD GRACE_S LOG LOG_BYTES -- COMMAND...`.
 
 The guardian adopts every orphan below it (PR_SET_CHILD_SUBREAPER) and watches a pipe whose other end
 its starter holds. When the pipe closes (the starter died, even by SIGKILL), on SIGTERM or SIGINT, or
 when the command ends by itself, it ends what is left of the tree: SIGTERM, then SIGKILL after the
-grace. It exits with the command's status (128 + N after signal N). Standard library only and started
-with `-I -S`, so that it costs some 10 MB and starts in milliseconds.
+grace. It exits with the command's status (128 + N after signal N). What the command prints goes to LOG; at LOG_BYTES the
+file is renamed to LOG.1 and a new one begun, so that a server may run for months: nothing is lost between the two, as
+nobody but us writes them. Standard library only and started with `-I -S`, so that it costs some 10 MB and starts in milliseconds.
 """
 
 import contextlib
@@ -13,15 +14,19 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
+LOGS_KEPT = 3
+PIPE_BYTES = 1 << 16
+LAST_WORDS_S = 2.0
 
 
 def main(argv: list[str]) -> int:
-    lifeline, grace_s = int(argv[1]), float(argv[2])
+    lifeline, grace_s, log, log_bytes = int(argv[1]), float(argv[2]), argv[3], int(argv[4])
     command = argv[argv.index("--") + 1 :]
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -39,9 +44,13 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGCHLD, lambda *_: None)
 
+    log_read, log_write = os.pipe()
     child = os.fork()
     if child == 0:
-        start_child(libc, command, (lifeline, wake_read, wake_write))
+        start_child(libc, command, log_write, (lifeline, wake_read, wake_write, log_read, log_write))
+    os.close(log_write)
+    pump = threading.Thread(target=keep_log, args=(log_read, log, log_bytes), daemon=True)
+    pump.start()
 
     status: int | None = None
     while status is None and not asked_to_stop:
@@ -51,12 +60,33 @@ def main(argv: list[str]) -> int:
         if wake_read in readable:
             os.read(wake_read, 4096)
         status = reap(child)
-    return end_tree(child, status, grace_s)
+    result = end_tree(child, status, grace_s)
+    pump.join(LAST_WORDS_S)
+    return result
 
 
-def start_child(libc: ctypes.CDLL, command: list[str], close: tuple[int, ...]) -> None:
+def keep_log(source: int, path: str, most_bytes: int) -> None:
+    """Copy what comes from `source` to the log, which is renamed when it is full, until all writers are gone."""
+    log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    size = os.fstat(log).st_size
+    while chunk := os.read(source, PIPE_BYTES):
+        if size and size + len(chunk) > most_bytes:
+            for number in range(LOGS_KEPT - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    os.replace(f"{path}.{number}", f"{path}.{number + 1}")
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, f"{path}.1")
+            os.close(log)
+            log, size = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 0
+        with contextlib.suppress(OSError):  # a full disk shall not stop the server
+            size += os.write(log, chunk)
+
+
+def start_child(libc: ctypes.CDLL, command: list[str], output: int, close: tuple[int, ...]) -> None:
     """In the forked child: a session of its own, tied to the guardian's life, then exec. Never returns."""
     try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
         os.setsid()
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.set_wakeup_fd(-1)

@@ -15,6 +15,8 @@ from stack.runtime.errors import StackproofError
 GRACE_S = 15.0
 POLL_S = 0.1
 TAIL_BYTES = 8192
+LOG_BYTES = 64 << 20
+"""Of one log file; older ones are kept beside it (`guardian.keep_log`)."""
 
 
 class ChildError(StackproofError):
@@ -43,10 +45,10 @@ class Child:
         cwd: Path | None = None,
         grace_s: float = GRACE_S,
     ) -> "Child":
-        """Start `command` with stdout and stderr to `log` (appended); `env` is the whole environment when given."""
+        """Start `command` with stdout and stderr to `log` (appended, renamed when it is full); `env` is the whole environment when given."""
         log.parent.mkdir(parents=True, exist_ok=True)
         read_end, write_end = os.pipe()
-        guarded = [sys.executable, "-I", "-S", guardian.__file__, str(read_end), str(grace_s), "--", *command]
+        guarded = [sys.executable, "-I", "-S", guardian.__file__, str(read_end), str(grace_s), str(log.resolve()), str(LOG_BYTES), "--", *command]
         try:
             with log.open("ab") as output:
                 process = subprocess.Popen(

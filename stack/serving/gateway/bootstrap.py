@@ -10,8 +10,8 @@ from stack.serving.gateway.tls import transport_socket
 from stack.serving.gateway.typed import BUFFER_BYTES, TYPE, address_of, typed
 from stack.serving.policy import GatewayPolicy
 
-CONTROL_PATHS = ("/clusters", "/drain_listeners", "/reopen_logs")
-"""Of the admin interface, for whoever started the gateway: the socket is his alone."""
+CONTROL_PATHS = ("/clusters?", "/drain_listeners?", "/reopen_logs", "/stats?")
+"""Of the admin interface, with their queries, for whoever started the gateway: the socket is his alone."""
 
 
 def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
         "node": {"id": "gateway", "cluster": "stackproof"},
         "admin": {
             "address": address_of(addresses.admin),
-            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}, *({"exact": path} for path in CONTROL_PATHS)],
+            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}, *({"prefix": path} for path in CONTROL_PATHS)],
         },
         "overload_manager": {
             "resource_monitors": [

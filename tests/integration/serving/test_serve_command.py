@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -31,18 +32,16 @@ def wait_for(what: Callable[[], bool], *, timeout_s: float) -> None:
 
 
 def processes_of(run_dir: Path) -> list[int]:
-    """Live processes that have a file of the session open, its policy service and gateway named on their command lines included."""
-    found = []
+    """Live processes that have a file of the session open or on their command lines, and all below them."""
+    found: set[int] = set()
     for process in psutil.process_iter():
         try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                continue
             opened = [os.readlink(link) for link in Path(f"/proc/{process.pid}/fd").iterdir()]
             if any(name.startswith(f"{run_dir}/") for name in [*opened, *process.cmdline()]):
-                found.append(process.pid)
+                found |= {each.pid for each in (process, *process.children(recursive=True)) if each.status() != psutil.STATUS_ZOMBIE}
         except (psutil.Error, OSError):
             continue
-    return [pid for pid in found if pid != os.getpid()]
+    return sorted(found - {os.getpid()})
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def serving(*arguments: str, folder: Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def test_killed_while_starting_it_leaves_nothing_and_starts_again_until_its_engine_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_while_starting_it_leaves_nothing_and_a_dead_engine_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_dir, evidence, port = tmp_path / "run", tmp_path / "evidence", str(free_port())
     arguments = ("--port", port, "--run-dir", str(run_dir), "--json", "--evidence", str(evidence))
     log = run_dir / "engine.log"
@@ -77,11 +76,21 @@ def test_killed_while_starting_it_leaves_nothing_and_starts_again_until_its_engi
 
         (engine,) = [pid for pid in processes_of(run_dir) if "VLLM::EngineCore" in psutil.Process(pid).cmdline()[0]]
         os.kill(engine, signal.SIGKILL)
-        assert second.wait(timeout=60) == 1
+        wait_for(lambda: not status(run_dir)["ready"], timeout_s=30)
+        wait_for(lambda: bool(status(run_dir)["ready"]), timeout_s=120)
+        (part,) = [part for part in status(run_dir)["parts"] if part["kind"] == "engine"]
+        assert part["restarts"] == 1
+        assert part["last_error"].startswith("engine ended with status")
+        assert str(log) in part["last_error"]
+        again = httpx.post(f"{ready['gateway_url']}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}, timeout=60)
+        assert again.status_code == 200
+
+        taken = run_serve("--port", str(free_port()), "--run-dir", str(run_dir))
+        assert (taken.returncode, taken.stderr.count("another session is served from here")) == (2, 1)
+        stopped = subprocess.run([*COMMAND[:-1], "stop", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=60, check=False)
+        assert (stopped.returncode, stopped.stderr) == (0, "")
+        assert second.wait(timeout=30) == 0
     assert not processes_of(run_dir)
-    last = (tmp_path / "stderr").read_text().splitlines()[-1]
-    assert last.startswith("stackproof: engine ended with status")
-    assert str(log) in last
     assert not (run_dir / "api.key").exists()
 
     records = {stored.record.kind: stored for stored in EvidenceStore(evidence).verify()}
@@ -89,6 +98,12 @@ def test_killed_while_starting_it_leaves_nothing_and_starts_again_until_its_engi
     for stored in records.values():
         assert recompute(stored) == [figure for figure in stored.record.figures if figure.derived_from]
     assert key not in "".join(path.read_text(errors="replace") for path in evidence.rglob("*") if path.is_file())
+
+
+def status(run_dir: Path) -> dict[str, Any]:
+    done = subprocess.run([*COMMAND[:-1], "status", "--json", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=30, check=False)
+    found: dict[str, Any] = json.loads(done.stdout)[0]
+    return found
 
 
 def run_serve(*arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

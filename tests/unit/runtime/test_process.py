@@ -101,3 +101,15 @@ def test_memory_counts_the_whole_tree(stubborn: Child) -> None:
     whole = stubborn.memory_bytes()
     assert 0 < tree_memory_bytes(stubborn.pids()[-1]) < whole
     assert set(stubborn.pids()[1:]) == set(descendants(stubborn.pids()[0]))
+
+
+def test_a_full_log_is_renamed_and_nothing_of_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.runtime.process.LOG_BYTES", 4000)
+    child = Child.start("talker", [*BASH, "seq -f "line %g" 300; sleep 0.3; seq -f "line %g" 301 600"], log=tmp_path / "log")
+    while child.exit_status is None:
+        time.sleep(0.05)
+    child.stop()
+    logs = sorted(tmp_path.glob("log*"), reverse=True)  # the oldest has the highest number
+    assert [log.name for log in logs] == ["log.1", "log"]
+    assert "".join(log.read_text() for log in logs).splitlines() == [f"line {number}" for number in range(1, 601)]
+    assert all(log.stat().st_size <= 4000 for log in logs)

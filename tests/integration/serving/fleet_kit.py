@@ -1,0 +1,106 @@
+"""A fleet of reference servers behind the real gateway: everything of a deployment but the engine."""
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from stack.hardware_profiles import collect_inventory
+from stack.runtime.net import free_port
+from stack.runtime.process import Child
+from stack.runtime.progress import Reporter
+from stack.serving.deployment import Deployment
+from stack.serving.envoy_process import start_envoy, start_policy_service
+from stack.serving.fleet import Fleet, lay_out
+from stack.serving.fleet.gateway_admin import GatewayAdmin
+from stack.serving.fleet.layout import gateway_pool, served_models
+from stack.serving.gateway import Addresses
+from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
+from stack.serving.listed import ListedModel, write_listed
+from stack.serving.policy import GatewayPolicy, load_policy
+from stack.serving.pools import EngineSpec
+
+ENGINE_KEY = "sp-key-of-the-engine"
+READY_S = 20.0
+
+
+@dataclass(frozen=True)
+class MockFleet:
+    """`logs` are the truth of each engine: a line per answer that it gave."""
+
+    url: str
+    key: str
+    fleet: Fleet
+    admin: GatewayAdmin
+    folder: Path
+
+    def served(self, engine: str) -> int:
+        """Answers that an engine gave, in all its lives."""
+        return sum(len(log.read_text().splitlines()) for log in self.folder.glob(f"truth-{engine}-*.jsonl"))
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {self.key}"}, timeout=30, trust_env=False)
+
+
+@contextmanager
+def start_mock_fleet(
+    folder: Path, deployment: Deployment, *options: str, policy: GatewayPolicy | None = None, own_options: dict[str, tuple[str, ...]] | None = None
+) -> Iterator[MockFleet]:
+    """Each engine of the deployment is a reference server with `options`, and `own_options` by its name."""
+    rules, port, key = policy or load_policy(), free_port(), new_key()
+    pools = lay_out(deployment, collect_inventory())
+    ports = {engine.name: free_port() for pool in pools for engine in pool.engines}
+    lives: dict[str, int] = {}
+
+    def start(engine: EngineSpec, tick: Callable[[], None]) -> Child:
+        lives[engine.name] = lives.get(engine.name, 0) + 1
+        truth = folder / f"truth-{engine.name}-{lives[engine.name]}.jsonl"
+        command = [sys.executable, "-m", "bench.mock", "--port", str(ports[engine.name]), "--log", str(truth), *options]
+        child = Child.start(engine.name, [*command, *(own_options or {}).get(engine.name, ())], log=folder / f"{engine.name}.log")
+        child.wait_ready(lambda: _healthy(ports[engine.name]), timeout_s=READY_S, tick=tick)
+        return child
+
+    with ExitStack() as stack:
+        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
+        fleet = Fleet(pools, {name: f"127.0.0.1:{number}" for name, number in ports.items()}, folder, start)
+        stack.callback(fleet.stop)
+        fleet.start(Reporter())
+        write_keys(folder / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key(key)),))
+        (folder / "engine.key").write_text(ENGINE_KEY)
+        listed = tuple(
+            ListedModel(id=pool.served_name, task=pool.task, owned_by="nobody", created=1, max_model_len=512) for pool in pools if not pool.canary_of
+        )
+        (folder / "models.json").write_text(write_listed(listed))
+        service = start_policy_service(
+            rules,
+            policy_file=folder / "policy.yaml",
+            keys=folder / "keys.json",
+            engine_key=folder / "engine.key",
+            address=private / "policy.sock",
+            audit_log=folder / "audit.jsonl",
+            models=folder / "models.json",
+            log=folder / "policy.log",
+        )
+        stack.callback(service.stop)
+        addresses = Addresses(
+            listen=f"127.0.0.1:{port}",
+            pools=tuple(gateway_pool(pool, fleet.addresses, str(fleet.endpoints_file(pool))) for pool in pools),
+            models=served_models(pools) if deployment.by_model else (),
+            policy_service=f"unix:{private / 'policy.sock'}",
+            admin=f"unix:{private / 'admin.sock'}",
+            secrets=str(folder),
+            access_log=str(folder / "access.log"),
+        )
+        stack.callback(start_envoy(rules, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
+        yield MockFleet(f"http://127.0.0.1:{port}", key, fleet, stack.enter_context(GatewayAdmin(private / "admin.sock")), folder)
+
+
+def _healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1, trust_env=False).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
