@@ -105,7 +105,7 @@ def test_memory_counts_the_whole_tree(stubborn: Child) -> None:
 
 def test_a_full_log_is_renamed_and_nothing_of_it_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stack.runtime.process.LOG_BYTES", 4000)
-    child = Child.start("talker", [*BASH, "seq -f "line %g" 300; sleep 0.3; seq -f "line %g" 301 600"], log=tmp_path / "log")
+    child = Child.start("talker", [*BASH, "seq -f 'line %g' 300; sleep 0.3; seq -f 'line %g' 301 600"], log=tmp_path / "log")
     while child.exit_status is None:
         time.sleep(0.05)
     child.stop()
