@@ -36,6 +36,7 @@ class Decision:
     status: int
     reason: str | None
     estimated_tokens: int | None
+    trace_id: str | None = None
 
 
 class AuditLog:

@@ -4,14 +4,16 @@
 It sees method, path, `authorization` and the whole body; it answers 4xx with the reason as plain text (Envoy
 puts it into the API's error shape), or 200 with the tenant, the engine's own credential, which replaces the
 client's, and the tenant's cache salt. It prints nothing of a request. Responses never pass through it: Envoy
-reports how a request ended where a limit counts on it.
+reports how a request ended where a limit or the metrics count on it.
 """
 
 import argparse
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
@@ -21,6 +23,7 @@ from stack.serving.decisions import Decider, build_app
 from stack.serving.errors import ServingError
 from stack.serving.keys import WatchedKeys
 from stack.serving.listed import read_listed
+from stack.serving.metrics import GatewayMetrics, serve_metrics
 from stack.serving.policy import load_policy
 
 KEEP_ALIVE_S = 75
@@ -43,10 +46,20 @@ def main(argv: list[str]) -> int:
         policy = load_policy(options.policy)
         audit = AuditLog(options.audit_log) if options.audit_log else None
         models = read_listed(options.models) if options.models else ()
-        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key, audit=audit, models=models))
+        scraped = policy.metrics.policy_service
+        metrics = GatewayMetrics(policy) if scraped else None
+        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key, audit=audit, models=models, metrics=metrics))
+        with ExitStack() as stack:
+            if metrics is not None and scraped is not None:
+                stack.enter_context(serve_metrics(metrics, scraped))
+            _serve(app, options)
     except StackproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
+    return 0
+
+
+def _serve(app: Starlette, options: argparse.Namespace) -> None:
     uvicorn.run(
         app,
         host=options.host,
@@ -58,7 +71,6 @@ def main(argv: list[str]) -> int:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    return 0
 
 
 if __name__ == "__main__":

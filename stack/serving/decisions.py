@@ -1,9 +1,11 @@
 """The policy service's application: decisions, and the accounts of tenants that they are charged to (edge: HTTP)."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -19,15 +21,19 @@ from stack.serving.gateway import CLAIMS_HEADER, LIST_PATH, MODEL_HEADER, PREFIX
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
 from stack.serving.listed import ListedModel, openai_list
+from stack.serving.metrics import GatewayMetrics
 from stack.serving.policy import GatewayPolicy
 from stack.serving.quotas import OverLimitError, Quotas, SlotsTakenError
 from stack.serving.reports import read_reports
 from stack.serving.requests import RefusedError
+from stack.serving.traces import trace_id_of
 
 SLOT_WAIT_S = 0.25
 """A client that asks again as soon as its answer is complete is ahead of Envoy's report of that end: it may wait this long for the slot."""
 SALT_CHARS = 32
 REASON_CHARS = 200
+HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,128}")
+"""Names of models that may go into a header: a client chose them where no list says what is served."""
 
 
 IsGone = Callable[[], Awaitable[bool]]
@@ -42,36 +48,71 @@ class KeySource(Protocol):
 class Decider:
     """Decides about requests and keeps the tenants' accounts."""
 
-    def __init__(self, policy: GatewayPolicy, keys: KeySource, engine_key: str, *, audit: AuditLog | None = None, models: tuple[ListedModel, ...] = ()) -> None:
+    def __init__(
+        self,
+        policy: GatewayPolicy,
+        keys: KeySource,
+        engine_key: str,
+        *,
+        audit: AuditLog | None = None,
+        models: tuple[ListedModel, ...] = (),
+        metrics: GatewayMetrics | None = None,
+    ) -> None:
         """Without `models` one engine is asked for everything, and says itself what it serves."""
         self.policy, self.models, self._keys, self._audit, self._clock = policy, models, keys, audit, time.monotonic
-        self._engine_key = engine_key
+        self._engine_key, self._metrics = engine_key, metrics
         longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
         self._quotas = Quotas(policy.classes, longest_s)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
-    async def decide(self, call: Call, request_id: str, is_gone: IsGone) -> dict[str, str]:
-        """The headers that let a request through; RefusedError otherwise."""
-        passed: Passed | None = None
+    async def decide(self, call: Call, request_id: str, is_gone: IsGone, trace_id: str | None = None) -> dict[str, str]:
+        """The headers that let a request through; RefusedError otherwise, ServingError when the keys are not to be had."""
+        passed, started_s = None, self._clock()
         try:
-            passed = judge(call, self.policy, self._keys.current(), self.models)
+            ring = self._keys.current()
+            if self._metrics is not None:
+                self._metrics.follow(ring)
+            passed = judge(call, self.policy, ring, self.models)
             if self.policy.limits_tenants:
                 await self._charge(request_id, passed, is_gone)
         except RefusedError as refused:
-            self._write(call, request_id, passed, refused)
+            self._write(call, request_id, trace_id, passed, refused)
+            self._count(call, passed, "refused", refused.status, started_s)
             raise
-        self._write(call, request_id, passed, None)
+        except ServingError:
+            self._count(call, passed, "failed", 503, started_s)
+            raise
+        self._write(call, request_id, trace_id, passed, None)
+        self._count(call, passed, "let through", 200, started_s)
         return self._grants(passed)
 
     def ended(self, message: bytes) -> None:
         """Envoy's reports; ValueError when they are none."""
-        for report in read_reports(message):
+        try:
+            reports = read_reports(message)
+        except ValueError:
+            if self._metrics is not None:
+                self._metrics.unreadable()
+            raise
+        if self._metrics is not None:
+            with contextlib.suppress(ServingError):  # without keys: counted under the names that were known last
+                self._metrics.follow(self._keys.current())
+            self._metrics.reported(reports)
+        for report in reports:
             tenant = self._quotas.close(report.request_id, report.tokens, self._clock())
             waiting = self._waiting.get(tenant, []) if tenant else []
             if waiting and not (first := waiting.pop(0)).done():
                 first.set_result(None)
 
-    def _write(self, call: Call, request_id: str, passed: Passed | None, refused: RefusedError | None) -> None:
+    def _count(self, call: Call, passed: Passed | None, decision: str, status: int, started_s: float) -> None:
+        if self._metrics is None:
+            return
+        rate_class = passed.principal.rate_class if passed else None
+        self._metrics.decided((call.method, call.path), rate_class=rate_class, decision=decision, status=status, took_s=self._clock() - started_s)
+        if passed is not None and passed.demand is not None and decision == "let through":
+            self._metrics.estimated(passed.principal.tenant, passed.demand.tokens)
+
+    def _write(self, call: Call, request_id: str, trace_id: str | None, passed: Passed | None, refused: RefusedError | None) -> None:
         if self._audit is None:
             return
         demand = passed.demand if passed else None
@@ -85,6 +126,7 @@ class Decider:
             status=refused.status if refused else 200,
             reason=str(refused)[:REASON_CHARS] if refused else None,
             estimated_tokens=demand.tokens if demand else None,
+            trace_id=trace_id,
         )
         self._audit.write(decision)
 
@@ -92,7 +134,7 @@ class Decider:
         grants = {"authorization": f"Bearer {self._engine_key}", TENANT_HEADER: passed.principal.tenant}
         if passed.demand is not None:
             salt = grants[SALT_HEADER] = cache_salt(self._engine_key, passed.principal.tenant)
-            if self.models:
+            if self.models or (self.policy.tracing and HEADER_SAFE.fullmatch(passed.demand.model)):
                 grants[MODEL_HEADER] = passed.demand.model
             if self.policy.routing.by == "prefix":
                 grants[PREFIX_HEADER] = prefix_digest(salt, passed.demand.beginning[: self.policy.routing.prefix_chars])
@@ -153,7 +195,8 @@ def build_app(decider: Decider) -> Starlette:
         authorization = tuple(request.headers.getlist("authorization"))
         call = Call(request.method, path, request.scope["query_string"], authorization, await request.body(), request.headers.get(CLAIMS_HEADER))
         try:
-            grants = await decider.decide(call, request.headers.get("x-request-id", ""), request.is_disconnected)
+            trace_id = trace_id_of(request.headers.get("traceparent"))
+            grants = await decider.decide(call, request.headers.get("x-request-id", ""), request.is_disconnected, trace_id)
         except ServingError:  # the keys are not to be had: Envoy makes 503 of it
             return Response(status_code=503)
         except RefusedError as refused:

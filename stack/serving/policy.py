@@ -19,6 +19,7 @@ DEFAULT_POLICY = "default.yaml"
 CHAT_PATH = "/v1/chat/completions"
 EMBEDDINGS_PATH = "/v1/embeddings"
 MODELS_PATH = "/v1/models"
+HOST_PORT = r"[A-Za-z0-9.-]+:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 BodyKind = Literal["chat", "completions"]
 """Which closed schema a request body is held to."""
 
@@ -97,6 +98,21 @@ class Routing(Frozen):
     ejected_s: float = Field(default=10, gt=0, description="For how long the first time; each time longer")
 
 
+class Tracing(Frozen):
+    """Where spans of requests go. They name tenant, model and request id, and never a prompt."""
+
+    endpoint: str = Field(pattern=rf"^http://{HOST_PORT}/[A-Za-z0-9/._-]*$", description="OTLP over HTTP of a collector, as in http://127.0.0.1:4318/v1/traces")
+    sample_percent: float = Field(default=100, ge=0, le=100, description="Share of the requests that are traced")
+    trust_client: bool = Field(default=False, description="Continue the traces that clients begin (`traceparent`); what they do not sample is not sampled here either")
+
+
+class Metrics(Frozen):
+    """Where Prometheus may ask; null serves nothing. Neither is on the public listener."""
+
+    gateway: str | None = Field(default=None, pattern=rf"^{HOST_PORT}$", description="Envoy's own, by GET /metrics at this host:port")
+    policy_service: str | None = Field(default=None, pattern=rf"^{HOST_PORT}$", description="The policy service's: by tenant and route")
+
+
 class GatewayPolicy(Frozen):
     """Everything the gateway enforces; keys are apart (`keys.py`), addresses belong to a deployment."""
 
@@ -113,11 +129,18 @@ class GatewayPolicy(Frozen):
 
     issuers: tuple[Issuer, ...] = Field(default=(), description="Whose signed tokens are accepted beside API keys")
     tls: Tls | None = Field(default=None, description="Null listens without encryption: on loopback, or behind something that encrypts")
+    tracing: Tracing | None = None
+    metrics: Metrics = Metrics()
 
     @property
     def metered(self) -> bool:
         """Whether any class counts on knowing how requests ended."""
         return any(each.metered for each in self.classes.values())
+
+    @property
+    def reported(self) -> bool:
+        """Whether the policy service has to be told how requests ended."""
+        return self.metered or self.metrics.policy_service is not None
 
     @property
     def limits_tenants(self) -> bool:

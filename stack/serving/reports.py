@@ -21,6 +21,13 @@ class Ended:
     status: int
     prompt_tokens: int | None
     completion_tokens: int | None
+    tenant: str | None
+    method: str
+    path: str
+    duration_s: float
+    """From the first byte of the request to the last of the answer."""
+    first_byte_s: float | None
+    """To the first byte that the engine answered; None where it answered nothing."""
 
     @property
     def tokens(self) -> int | None:
@@ -36,8 +43,18 @@ def read_reports(message: bytes) -> tuple[Ended, ...]:
 
 
 def _ended(text: str) -> Ended:
-    request_id, status, prompt, completion = text.split(" ")
-    return Ended(request_id, int(status), _count(prompt), _count(completion))
+    request_id, status, prompt, completion, tenant, method, path, duration_ms, first_byte_ms = text.split(" ")
+    return Ended(
+        request_id=request_id,
+        status=int(status),
+        prompt_tokens=_count(prompt),
+        completion_tokens=_count(completion),
+        tenant=None if tenant == "-" else tenant,
+        method=method,
+        path=path,
+        duration_s=int(duration_ms) / 1000,
+        first_byte_s=None if first_byte_ms == "-" else int(first_byte_ms) / 1000,
+    )
 
 
 def _count(text: str) -> int | None:

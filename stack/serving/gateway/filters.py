@@ -14,6 +14,8 @@ MODEL_HEADER = "x-stackproof-model"
 """Likewise: the model that was asked for, by which Envoy finds the pool."""
 PREFIX_HEADER = "x-stackproof-prefix"
 """Likewise: a digest of how the prompt begins, by which Envoy finds the engine that has seen it."""
+AUTHZ_METADATA = "envoy.filters.http.ext_authz"
+"""Where headers of the policy service's answer are kept that nobody behind the gateway gets."""
 SALT_HEADER = "x-stackproof-salt"
 USAGE_HEADER = "x-stackproof-usage"
 """Of the policy service's answer, for `body.lua` alone: they become metadata and are never sent on."""
@@ -22,6 +24,7 @@ USAGE_HEADER = "x-stackproof-usage"
 def ext_authz(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
     """Method, path, authorization and the whole body go to the policy service; only a 200 lets a request through."""
     granted = ["authorization", TENANT_HEADER, *([MODEL_HEADER] if addresses.models else []), *([PREFIX_HEADER] if policy.routing.by == "prefix" else [])]
+    kept = [SALT_HEADER, USAGE_HEADER, *([MODEL_HEADER] if policy.tracing else [])]
     return {
         "@type": f"{TYPE}.filters.http.ext_authz.v3.ExtAuthz",
         "transport_api_version": "V3",
@@ -35,7 +38,7 @@ def ext_authz(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
             "authorization_response": {
                 "allowed_upstream_headers": {"patterns": [{"exact": name} for name in granted]},
                 "allowed_client_headers": {"patterns": [{"exact": "www-authenticate"}, {"exact": "retry-after"}]},
-                "dynamic_metadata_from_headers": {"patterns": [{"exact": SALT_HEADER}, {"exact": USAGE_HEADER}]},
+                "dynamic_metadata_from_headers": {"patterns": [{"exact": name} for name in kept]},
             },
         },
     }

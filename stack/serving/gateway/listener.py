@@ -8,6 +8,7 @@ from stack.serving.gateway.jwt import CLAIMS_HEADER, jwt_filters
 from stack.serving.gateway.logs import access_logs
 from stack.serving.gateway.routes import routes
 from stack.serving.gateway.tls import HSTS
+from stack.serving.gateway.tracing import dropped_trace_headers, tracing_config
 from stack.serving.gateway.typed import TYPE, seconds, typed
 from stack.serving.policy import GatewayPolicy
 
@@ -60,7 +61,7 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
                 {
                     "@type": f"{TYPE}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
                     "mutations": [
-                        *({"remove": name} for name in DROPPED_HEADERS),
+                        *({"remove": name} for name in (*DROPPED_HEADERS, *dropped_trace_headers(policy))),
                         *({"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in DROPPED_PREFIXES),
                     ],
                 },
@@ -68,6 +69,7 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
         ],
         "local_reply_config": _local_replies(),
         "access_log": access_logs(policy, addresses),
+        **tracing_config(policy),
         "route_config": {
             "name": "allowed",
             "virtual_hosts": [{"name": "any", "domains": ["*"], "routes": routes(policy, addresses)}],

@@ -16,21 +16,27 @@ REPORT_FIELDS = (
     "%RESPONSE_CODE%",
     "%DYNAMIC_METADATA(stackproof:prompt_tokens)%",
     "%DYNAMIC_METADATA(stackproof:completion_tokens)%",
+    f"%REQ({TENANT_HEADER.upper()})%",
+    "%REQ(:METHOD)%",
+    "%PATH(NQ)%",
+    "%DURATION%",
+    "%RESPONSE_DURATION%",
 )
-"""Separated by spaces; `-` where unknown. `reports.py` reads them in this order."""
+"""Separated by spaces; `-` where unknown, times in ms. `reports.py` reads them in this order."""
 
 
 def access_logs(policy: GatewayPolicy, addresses: Addresses) -> list[dict[str, Any]]:
-    """The file, and the report of a request's end where a limit counts on it."""
-    file = typed("envoy.access_loggers.file", _access_log(addresses.access_log))
-    return [file, _report(policy)] if policy.metered else [file]
+    """The file, and the report of a request's end where a limit or the metrics count on it."""
+    file = typed("envoy.access_loggers.file", _access_log(policy, addresses.access_log))
+    return [file, _report(policy)] if policy.reported else [file]
 
 
-def _access_log(path: str) -> dict[str, Any]:
+def _access_log(policy: GatewayPolicy, path: str) -> dict[str, Any]:
     """One JSON object per request: who, what, how long, how it ended; never a body, a query or a key."""
     fields = {
         "time": "%START_TIME%",
         "request_id": "%REQ(X-REQUEST-ID)%",
+        **({"trace_id": "%TRACE_ID%"} if policy.tracing else {}),
         "tenant": f"%REQ({TENANT_HEADER.upper()})%",
         "method": "%REQ(:METHOD)%",
         "path": "%PATH(NQ)%",
