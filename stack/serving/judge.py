@@ -34,7 +34,7 @@ class Passed:
     demand: Demand | None
 
 
-TASKS: dict[BodyKind, Task] = {"chat": "generate", "completions": "generate"}
+TASKS: dict[BodyKind, Task] = {"chat": "generate", "completions": "generate", "embeddings": "embed"}
 
 
 def judge(call: Call, policy: GatewayPolicy, ring: KeyRing, models: tuple[ListedModel, ...] = ()) -> Passed:
@@ -61,7 +61,7 @@ def _demand(call: Call, route: Route, policy: GatewayPolicy, limits: RateClass) 
         if call.body:
             raise RefusedError(f"{call.method} {call.path} takes no body")
         return None
-    demand = check_body(route.body, call.body, policy.requests)
+    demand = check_body(route.body, call.body, policy.requests, policy.screening)
     if not limits.allows(demand.model):
         raise RefusedError(f"model {demand.model} is not open to this key", status=403)
     return demand

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml, read_bounded
@@ -20,7 +20,7 @@ CHAT_PATH = "/v1/chat/completions"
 EMBEDDINGS_PATH = "/v1/embeddings"
 MODELS_PATH = "/v1/models"
 HOST_PORT = r"[A-Za-z0-9.-]+:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
-BodyKind = Literal["chat", "completions"]
+BodyKind = Literal["chat", "completions", "embeddings"]
 """Which closed schema a request body is held to."""
 
 
@@ -75,12 +75,27 @@ class Requests(Frozen):
     max_tokens: int = Field(gt=0, description="Highest max_tokens / max_completion_tokens")
     choices: int = Field(gt=0, le=4, description="Highest n")
     messages: int = Field(gt=0)
-    text_chars: int = Field(gt=0, description="Characters of all message contents, or of the prompt")
+    text_chars: int = Field(gt=0, description="Characters of all messages and tools, of the prompts, or of the texts to embed")
     stop_sequences: int = Field(gt=0)
     logprobs: int = Field(ge=0, le=20, description="Highest top_logprobs, or logprobs of a completion")
     structured_choices: int = Field(gt=0, description="Alternatives of structured_outputs.choice")
-    schema_bytes: int = Field(gt=0, description="response_format's JSON schema as compact JSON")
-    schema_depth: int = Field(gt=0, le=64)
+    schema_bytes: int = Field(gt=0, description="A JSON schema, of response_format or of one tool, as compact JSON")
+    schema_depth: int = Field(gt=0, le=64, description="Also of the arguments of tool calls")
+    tools: int = Field(default=32, ge=0, le=128, description="Functions of a chat, and calls in one message")
+    tools_bytes: int = Field(default=32768, gt=0, description="JSON schemas of all tools together")
+    logit_bias: int = Field(default=300, ge=0, description="Tokens of logit_bias")
+    embedding_texts: int = Field(default=256, gt=0, description="Texts of one request for embeddings")
+
+
+Screen = Annotated[Literal["refuse", "off"], BeforeValidator(lambda value: "off" if value is False else value)]
+"""YAML reads a bare `off` as false."""
+
+
+class Screening(Frozen):
+    """What texts are searched for before the engine reads them; see `screening` for what is found and what is not."""
+
+    pii: Screen = Field(default="off", description="E-mail addresses, telephone numbers, payment cards, IBANs")
+    injection: Screen = Field(default="off", description="Well-known phrases of prompt injection in what users and tools say")
 
 
 class Routing(Frozen):
@@ -122,6 +137,7 @@ class GatewayPolicy(Frozen):
     limits: Limits
     timeouts: Timeouts
     requests: Requests
+    screening: Screening = Screening()
     routing: Routing = Routing()
     classes: dict[Annotated[str, Field(pattern=CLASS_PATTERN)], RateClass] = Field(
         default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
@@ -169,7 +185,7 @@ class GatewayPolicy(Frozen):
             raise ValueError(f"routes repeat: {sorted({name for name in names if names.count(name) > 1})}")
         for route in routes:
             if (route.method == "POST") != (route.body is not None):
-                raise ValueError(f"{route.method} {route.path}: a POST names its body schema (chat or completions), a GET has none")
+                raise ValueError(f"{route.method} {route.path}: a POST names its body schema (chat, completions or embeddings), a GET has none")
         if f"POST {CHAT_PATH}" not in names:
             raise ValueError(f"POST {CHAT_PATH} is missing: the stack is ready when a chat completion came through the gateway")
         return routes

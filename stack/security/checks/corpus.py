@@ -89,7 +89,7 @@ DANGEROUS_FIELDS: dict[str, dict[str, Any]] = {
     "cache_salt": {"cache_salt": "another tenant's"},
     "priority": {"priority": -1000},
     "vllm_xargs": {"vllm_xargs": {"x": 1}},
-    "tools": {"tools": [{"type": "function", "function": {"name": "x"}}]},
+    "tool pattern": {"tools": [{"type": "function", "function": {"name": "x", "parameters": {"pattern": "(a+)+$"}}}]},
     "n of 1000": {"n": 1000},
     "best_of": {"best_of": 1000},
     "max_tokens of a million": {"max_tokens": 1_000_000},

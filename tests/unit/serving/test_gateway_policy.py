@@ -17,6 +17,7 @@ def test_the_shipped_policy_allows_the_text_api_and_nothing_else() -> None:
     assert {(route.method, route.path) for route in load_policy().routes} == {
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/completions"),
+        ("POST", "/v1/embeddings"),
         ("GET", "/v1/models"),
     }
 

@@ -44,7 +44,7 @@ def test_a_hostile_body_without_a_key_is_not_even_parsed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/v1/chat/completions"), ("POST", "/v1/chat/completions/"), ("POST", "/v1/embeddings"), ("POST", "//v1/models")]
+    ("method", "path"), [("GET", "/v1/chat/completions"), ("POST", "/v1/chat/completions/"), ("POST", "/v1/responses"), ("POST", "//v1/models")]
 )
 def test_a_route_the_policy_does_not_list_is_404_whatever_envoy_thought(method: str, path: str) -> None:
     assert verdict(method=method, path=path) == 404

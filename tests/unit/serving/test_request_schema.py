@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stack.serving.bodies import BODIES
 from stack.serving.policy import BodyKind, Requests, load_policy
 from stack.serving.requests import RefusedError, check_body
 
 CAPS = load_policy().requests
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
-COMPLETION: dict[str, Any] = {"model": "m", "prompt": "Hello"}
+BASES: dict[BodyKind, dict[str, Any]] = {"chat": CHAT, "completions": {"model": "m", "prompt": "Hello"}, "embeddings": {"model": "m", "input": "Hello"}}
 DANGEROUS = (
     "chat_template",
     "chat_template_kwargs",
@@ -29,7 +30,14 @@ DANGEROUS = (
     "best_of",
     "use_beam_search",
     "documents",
-    "tools",
+    "functions",
+    "function_call",
+    "metadata",
+    "modalities",
+    "prediction",
+    "web_search_options",
+    "thinking_token_budget",
+    "stop_token_ids",
     "audio",
     "cache_salt",
     "priority",
@@ -70,6 +78,7 @@ def with_format(schema: Any) -> dict[str, Any]:
         {"stop": ["\n"], "n": 4, "logprobs": True, "top_logprobs": 5, "ignore_eos": True, "min_tokens": 4},
         {"max_completion_tokens": 16, "top_p": 0.9, "top_k": -1, "user": "u"},
         {"response_format": {"type": "json_object"}},
+        {"logit_bias": {"50256": -100, "11": 2.5}, "reasoning_effort": "low", "store": False},
         {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Hello"}]}]},
     ],
 )
@@ -81,11 +90,10 @@ def test_a_schema_within_the_caps_passes_even_with_a_property_named_like_a_keywo
     check(with_format({"type": "object", "properties": {"pattern": {"type": "string", "maxLength": 10}}, "required": ["pattern"]}))
 
 
-@pytest.mark.parametrize("kind", ["chat", "completions"])
+@pytest.mark.parametrize("kind", BASES)
 @pytest.mark.parametrize("field", DANGEROUS)
 def test_a_dangerous_field_is_refused_by_name(kind: BodyKind, field: str) -> None:
-    base = CHAT if kind == "chat" else COMPLETION
-    assert refusal({**base, field: None}, kind) == f"field `{field}`: not accepted by this gateway"
+    assert refusal({**BASES[kind], field: None}, kind) == f"field `{field}`: not accepted by this gateway"
 
 
 @given(field=st.text(min_size=1, max_size=30), value=json_values)
@@ -96,15 +104,16 @@ def test_any_field_beyond_the_schema_is_refused(field: str, value: Any) -> None:
 
 @given(st.binary(max_size=200))
 def test_bytes_that_are_no_request_are_refused_and_never_a_traceback(body: bytes) -> None:
-    for kind in ("chat", "completions"):
+    for kind in BASES:
         with pytest.raises(RefusedError):
             check_body(kind, body, CAPS)
 
 
-@given(st.dictionaries(st.sampled_from(["model", "messages", "max_tokens", "n", "stop", "response_format", "structured_outputs", "temperature"]), json_values))
-def test_values_of_any_shape_are_judged_and_never_a_traceback(fields: dict[str, Any]) -> None:
+@given(st.sampled_from(sorted(BASES)), st.data())
+def test_values_of_any_shape_are_judged_and_never_a_traceback(kind: BodyKind, data: st.DataObject) -> None:
+    fields = data.draw(st.dictionaries(st.sampled_from(sorted(BODIES[kind].model_fields)), json_values))
     with contextlib.suppress(RefusedError):
-        check({**CHAT, **fields})
+        check({**BASES[kind], **fields}, kind)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +129,13 @@ def test_values_of_any_shape_are_judged_and_never_a_traceback(fields: dict[str, 
         ({"messages": []}, "field `messages`"),
         ({"messages": CHAT["messages"] * (CAPS.messages + 1)}, "field `messages: their number`"),
         ({"messages": [{"role": "user", "content": "x" * (CAPS.text_chars + 1)}]}, "field `messages: their characters`"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "field `messages.0.role`"),
+        ({"messages": [{"role": "function", "content": "x"}]}, "field `messages.0.role`"),
+        ({"messages": [{"role": "user"}]}, "field `messages.0`: `content` is missing"),
+        ({"logit_bias": {"x": 1}}, "field `logit_bias"),
+        ({"logit_bias": {"1": 101}}, "field `logit_bias.1`"),
+        ({"logit_bias": {str(token): 1 for token in range(CAPS.logit_bias + 1)}}, "field `logit_bias: its length`"),
+        ({"reasoning_effort": "max"}, "field `reasoning_effort`"),
+        ({"store": True}, "field `store`"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://10.0.0.1/"}}]}]}, "field `messages.0.content"),
         ({"structured_outputs": {"regex": "(a+)+$"}}, "field `structured_outputs.regex`: not accepted"),
         ({"structured_outputs": {"grammar": "root ::= x"}}, "field `structured_outputs.grammar`: not accepted"),
