@@ -23,6 +23,15 @@ class ChildError(StackproofError):
     """A child process ended, or was not ready in time; the message has its last words and its log file."""
 
 
+def kernel_oom_kills() -> int | None:
+    """Processes that the kernel has killed for want of memory since it started, in any control group; None where it does not tell."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
+
+
 @dataclass
 class Child:
     """A running command under a guardian: its whole tree ends with `stop()`, or with us however we end."""
@@ -33,6 +42,7 @@ class Child:
     _lifeline: int
     grace_s: float
     started_ns: int = field(default_factory=time.monotonic_ns)
+    _oom_kills: int | None = field(default_factory=lambda: kernel_oom_kills())  # noqa: PLW0108 - looked up when a child starts
 
     @classmethod
     def start(
@@ -97,6 +107,12 @@ class Child:
             return "no output"
         errors = [line for line in lines if "error" in line.lower()]
         return (errors or lines or ["no output"])[-1][:300]
+
+    @property
+    def memory_ran_out(self) -> bool:
+        """Whether the kernel has killed a process, most likely one of this tree, for want of memory since the start."""
+        now = kernel_oom_kills()
+        return now is not None and self._oom_kills is not None and now > self._oom_kills
 
     def memory_bytes(self) -> int:
         """Proportional set size of the whole tree (shared pages counted once); 0 when it has ended."""

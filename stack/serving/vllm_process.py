@@ -104,9 +104,12 @@ def explain_death(child: Child) -> str | None:
     if status is None:
         return None
     where = f"(log: {child.log})"
+    if child.memory_ran_out:
+        mend = "shorten --max-model-len, serve fewer engines, or raise the limit; `stackproof plan` shows what one needs"
+        return f"{child.name} ran out of memory: the kernel killed a process while it ran: {mend} {where}"
     if status == 128 + signal.SIGKILL:
-        return f"engine was killed (SIGKILL): the usual cause is memory, see `stackproof plan` for what it needs {where}"
-    return f"engine ended with status {status}: {root_cause(_tail(child.log)) or child.last_words()} {where}"
+        return f"{child.name} was killed (SIGKILL), and not by the kernel for want of memory {where}"
+    return f"{child.name} ended with status {status}: {root_cause(_tail(child.log)) or child.last_words()} {where}"
 
 
 def root_cause(log: str) -> str | None:

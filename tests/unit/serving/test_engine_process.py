@@ -1,12 +1,14 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stack.hardware_profiles import Inventory
+from stack.runtime.process import Child
 from stack.serving.models import CI_MODEL, find_model
 from stack.serving.plan import make_plan
-from stack.serving.vllm_process import engine_environment, root_cause
+from stack.serving.vllm_process import engine_environment, explain_death, root_cause
 
 LOG = """\
 (Worker pid=12) ERROR 11-24 05:59:16 [multiproc_executor.py:870] WorkerProc failed to start.
@@ -37,3 +39,23 @@ def test_the_engine_inherits_no_switch_of_ours_and_gets_its_key_outside_the_argu
     assert "sp-secret" not in " ".join(plan.vllm_arguments())
     assert environment["TMPDIR"] == str(tmp_path)
     assert (tmp_path / "engine").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("kills_at_start", "kills_now", "told"),
+    [
+        (3, 4, "engine ran out of memory: the kernel killed a process"),
+        (3, 3, "engine was killed (SIGKILL), and not by the kernel"),
+        (None, None, "engine was killed"),
+    ],
+)
+def test_a_kill_for_want_of_memory_is_told_from_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills_at_start: int | None, kills_now: int | None, told: str
+) -> None:
+    monkeypatch.setattr("stack.runtime.process.kernel_oom_kills", lambda: kills_at_start)
+    child = Child.start("engine", ["bash", "-c", "kill -9 $$"], log=tmp_path / "log", grace_s=0.1)
+    while child.exit_status is None:
+        time.sleep(0.01)
+    monkeypatch.setattr("stack.runtime.process.kernel_oom_kills", lambda: kills_now)
+    assert (explain_death(child) or "").startswith(told)
+    child.stop()
