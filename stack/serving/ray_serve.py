@@ -10,7 +10,7 @@ import yaml
 
 from stack.serving.errors import ServingError
 from stack.serving.plan import EnginePlan
-from stack.serving.plan.arguments import engine_options
+from stack.serving.plan.arguments import engine_options, server_options
 
 MODEL_PATH = "/models/served"
 APP, COPIES_APP = "ray.serve.llm:build_openai_app", "ray.serve.llm:build_dp_openai_app"
@@ -36,7 +36,7 @@ def llm_config(plan: EnginePlan, *, model_path: str = MODEL_PATH) -> dict[str, A
     """
     if plan.device == "hpu":
         raise ServingError("Ray Serve LLM 2.60 knows processors, GPUs and TPUs, not Gaudi: render the plan with --format vllm or helm")
-    options = engine_options(plan)
+    options = engine_options(plan) | server_options(plan)
     options.pop("distributed_executor_backend", None)  # Ray Serve LLM sets it itself
     worker = {"CPU": float(plan.cpu_threads or 1)} if plan.device == "cpu" else {"CPU": 1.0, "GPU": 1.0}
     found: dict[str, Any] = {

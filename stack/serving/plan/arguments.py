@@ -40,10 +40,16 @@ def engine_options(plan: EnginePlan) -> dict[str, Any]:
     return {**options, "trust_remote_code": False, "load_format": "safetensors"}
 
 
+def server_options(plan: EnginePlan) -> dict[str, Any]:
+    """Fields of vLLM's arguments that are its API server's, not the engine's."""
+    # Without a parser vLLM refuses all tools, forced calls included.
+    return {"enable_auto_tool_choice": True, "tool_call_parser": plan.tool_parser} if plan.tool_parser is not None else {}
+
+
 def vllm_arguments(plan: EnginePlan, served_name: str | None = None) -> tuple[str, ...]:
-    """`engine_options` on a command line, with the name clients ask for."""
+    """`engine_options` and `server_options` on a command line, with the name clients ask for."""
     arguments = ["--served-model-name", served_name or plan.model]
-    for name, value in engine_options(plan).items():
+    for name, value in (engine_options(plan) | server_options(plan)).items():
         arguments += _argument(name.replace("_", "-"), value)
     return tuple(arguments)
 

@@ -91,6 +91,7 @@ class EnginePlan(Frozen):
     chunked_prefill: bool = True
     draft: str | None = Field(default=None, description="Small model that guesses tokens ahead; None: no speculative decoding")
     draft_tokens: int | None = Field(default=None, description="Tokens the draft guesses at a time")
+    tool_parser: str | None = Field(default=None, description="Reads the calls of tools the model writes, as vLLM spells it; None: it is offered no tools")
     cpu_threads: int | None = Field(default=None, description="Cores that compute; CPU only")
     cpu_reserved: int | None = Field(default=None, description="Cores kept free for API server, gateway and clients; CPU only")
     cpu_pinned: bool | None = Field(default=None, description="Whether each computing thread is bound to a core; CPU only")

@@ -73,3 +73,13 @@ def _why_draft(draft: CatalogModel | None) -> Reason:
         return Reason(choice="speculative", value="none", why=why)
     why = f"asked for: guesses {DRAFT_TOKENS} tokens a step; its weights and cache are counted on every device; measure what it brings"
     return Reason(choice="speculative", value=draft.name, why=why)
+
+
+def tool_parser(model: CatalogModel) -> str | None:
+    return model.chat.tool_parser if model.chat is not None else None
+
+
+def why_tools(model: CatalogModel) -> Reason:
+    parser = tool_parser(model)
+    why = "reads the calls of tools in the form this model writes them" if parser else "the catalog names no form in which this model calls tools"
+    return Reason(choice="tool_parser", value=parser or "none", why=why)

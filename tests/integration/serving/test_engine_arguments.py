@@ -35,7 +35,8 @@ import dataclasses, json, sys
 from ray.llm._internal.serve.core.ingress.builder import LLMServingArgs
 from ray.llm._internal.serve.serving_patterns.data_parallel.builder import DPOpenAiServingArgs
 from vllm.engine.arg_utils import AsyncEngineArgs
-known = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
+from vllm.entrypoints.launchers.cli_args import FrontendArgs
+known = {field.name for of in (AsyncEngineArgs, FrontendArgs) for field in dataclasses.fields(of)}
 found = []
 builders = {"ray.serve.llm:build_openai_app": lambda args: LLMServingArgs.model_validate(args).llm_configs[0],
     "ray.serve.llm:build_dp_openai_app": lambda args: DPOpenAiServingArgs.model_validate(args).llm_config}
@@ -68,6 +69,7 @@ def test_the_installed_vllm_understands_every_argument_of_every_plan() -> None:
         assert (parsed["quantization"], parsed["kv_cache_dtype"]) == (plan.quantization, plan.kv_cache_dtype)
         assert parsed["kv_cache_memory_bytes"] == (plan.memory.kv_cache_bytes if plan.device == "cpu" else None)
         assert (parsed["speculative_config"] or {}).get("model") == plan.draft
+        assert (parsed["tool_call_parser"], parsed["enable_auto_tool_choice"]) == (plan.tool_parser, plan.tool_parser is not None)
         if plan.gpu_memory_utilization is not None:
             assert parsed["gpu_memory_utilization"] == plan.gpu_memory_utilization
 
