@@ -1,6 +1,6 @@
 """The gateway's API as an OpenAPI 3.1 document: what a policy lets through, computed from it (pure).
 
-The body schemas are those of `requests.py`, made tighter by the policy's caps, so that a body which breaks the document is
+The body schemas are those of `bodies`, made tighter by the policy's caps, so that a body which breaks the document is
 refused. The other way round holds but for what JSON Schema cannot say; `_request_body` puts that into words.
 Answers of the engine pass unread, so of them only the outer form is told.
 """
@@ -9,11 +9,14 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from stack.serving.bodies import BODIES
+from stack.serving.bodies.json_schemas import NAME_MAPS, REFUSED_KEYWORDS, REPEAT_LIMIT, REPEATS
 from stack.serving.policy import BodyKind, GatewayPolicy, Requests, Route
-from stack.serving.requests import BODIES, NAME_MAPS, REFUSED_KEYWORDS, REPEAT_LIMIT, REPEATS
 
 COMPONENTS = "#/components/schemas/"
-ERROR, ANSWER_SCHEMA = "Error", "SchemaOfAnswer"
+ERROR, GIVEN_SCHEMA = "Error", "GivenSchema"
+GIVEN = {"$ref": COMPONENTS + GIVEN_SCHEMA}
+NULL = {"type": "null"}
 JSON = "application/json"
 CAPPED = {
     ("max_tokens", "integer"): "max_tokens",
@@ -28,11 +31,16 @@ CAPPED = {
     ("logprobs", "integer"): "logprobs",
     ("top_logprobs", "integer"): "logprobs",
     ("choice", "array"): "structured_choices",
+    ("logit_bias", "object"): "logit_bias",
+    ("tools", "array"): "tools",
+    ("tool_calls", "array"): "tools",
+    ("input", "string"): "text_chars",
+    ("input", "array"): "embedding_texts",
 }
 """Field and the form of its value, and which of the policy's caps holds for it."""
 OF_BODIES = frozenset({"404", "413"})
 """Statuses that only a request with a body can meet."""
-CAP_KEYWORD = {"integer": "maximum", "array": "maxItems", "string": "maxLength"}
+CAP_KEYWORD = {"integer": "maximum", "array": "maxItems", "string": "maxLength", "object": "maxProperties"}
 
 
 class _Plain(GenerateJsonSchema):
@@ -73,9 +81,15 @@ def body_schemas(kinds: tuple[BodyKind, ...], caps: Requests) -> dict[str, Any]:
         for name, field in schema.get("properties", {}).items():
             _cap(name, field, caps)
     if "JsonSchema" in schemas:
-        schemas["JsonSchema"]["properties"]["schema"] = {"$ref": COMPONENTS + ANSWER_SCHEMA}
-        schemas |= _schema_of_answer()
+        schemas["JsonSchema"]["properties"]["schema"] = GIVEN
         schemas["ResponseFormat"] = _response_format()
+        schemas |= _given_schema()
+    if "Message" in schemas:
+        schemas["Message"] = _message(schemas["Message"]["properties"])
+        schemas["Function"]["properties"]["parameters"] = {"anyOf": [GIVEN, NULL]}
+        # A choice goes with something to choose from.
+        choice_without_tools = {"properties": {"tools": NULL, "tool_choice": {"enum": ["none", None]}}}
+        schemas["ChatBody"]["anyOf"] = [{"properties": {"tools": {"type": "array"}}, "required": ["tools"]}, choice_without_tools]
     return schemas
 
 
@@ -89,6 +103,8 @@ def _cap(name: str, field: dict[str, Any], caps: Requests) -> None:
     for form in (field, *field.get("anyOf", ()), *(branch["items"] for branch in field.get("anyOf", ()) if "items" in branch)):
         if cap := CAPPED.get((name, form.get("type", ""))):
             form[CAP_KEYWORD[form["type"]]] = getattr(caps, cap)
+        if "patternProperties" in form:
+            form["additionalProperties"] = False
 
 
 def _response_format() -> dict[str, Any]:
@@ -98,12 +114,28 @@ def _response_format() -> dict[str, Any]:
     return {"title": "ResponseFormat", "anyOf": [_closed(plain, ["type"]), _closed(schema, ["type", "json_schema"])]}
 
 
+def _message(fields: dict[str, Any]) -> dict[str, Any]:
+    """By role: calls and reasoning are the assistant's, a call's id belongs to its result, and only calls make content needless."""
+    text = {"anyOf": [form for form in fields["content"]["anyOf"] if form != NULL]}
+    calls = next(form for form in fields["tool_calls"]["anyOf"] if form != NULL)
+    named = next(form for form in fields["tool_call_id"]["anyOf"] if form != NULL)
+    bare = {**fields, "content": text, "tool_calls": {"anyOf": [{"type": "array", "maxItems": 0}, NULL]}, "reasoning": NULL, "tool_call_id": NULL}
+    said = {**fields, "role": {"const": "assistant"}, "tool_call_id": NULL}
+    forms = (
+        ({**bare, "role": {"enum": ["system", "developer", "user"]}}, ["role", "content"]),
+        ({**bare, "role": {"const": "tool"}, "tool_call_id": named}, ["role", "content", "tool_call_id"]),
+        ({**said, "content": text}, ["role", "content"]),
+        ({**said, "tool_calls": {**calls, "minItems": 1}}, ["role", "tool_calls"]),
+    )
+    return {"title": "Message", "anyOf": [_closed(properties, required) for properties, required in forms]}
+
+
 def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def _schema_of_answer() -> dict[str, Any]:
-    """Which JSON schemas an answer may be held to: `requests._check_schema` as a schema."""
+def _given_schema() -> dict[str, Any]:
+    """Which JSON schemas an answer or the arguments of a tool may be held to: `json_schemas.check_schema` as a schema."""
     scalar = {"type": ["string", "number", "boolean", "null"]}
     node = {"$ref": COMPONENTS + "SchemaNode"}
     items = {"type": "array", "items": node}
@@ -114,7 +146,7 @@ def _schema_of_answer() -> dict[str, Any]:
         "$ref": {"type": "string", "pattern": "^#"},
     }
     schema = {"type": "object", "properties": keywords, "additionalProperties": node}
-    return {ANSWER_SCHEMA: schema, "SchemaNode": {"anyOf": [scalar, items, {"$ref": COMPONENTS + ANSWER_SCHEMA}]}}
+    return {GIVEN_SCHEMA: schema, "SchemaNode": {"anyOf": [scalar, items, GIVEN]}}
 
 
 def _operation(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
@@ -129,12 +161,19 @@ def _operation(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
 
 def _request_body(kind: BodyKind, policy: GatewayPolicy) -> dict[str, Any]:
     caps = policy.requests
-    rules = (
-        f"At most {policy.limits.body_bytes} bytes.",
-        f"The texts of all messages, or of all prompts, have {caps.text_chars} characters at most, together.",
-        f"A JSON schema for the answer has {caps.schema_bytes} bytes at most as compact JSON, and is at most {caps.schema_depth} levels deep.",
-        "An integer is written without a fraction. Of a key that is repeated, the last counts.",
-    )
+    rules = [
+        f"At most {policy.limits.body_bytes} bytes, as {JSON}. An integer is written without a fraction. Of a key that is repeated, the last counts.",
+        f"All texts, those of tools included, have {caps.text_chars} characters at most, together.",
+    ]
+    if kind != "embeddings":
+        rules.append(f"A JSON schema has {caps.schema_bytes} bytes at most as compact JSON, and is at most {caps.schema_depth} levels deep.")
+    if kind == "chat":
+        rules += [
+            f"The JSON schemas of all tools have {caps.tools_bytes} bytes at most, together; their names are distinct, and `tool_choice` names one of them.",
+            f"Arguments of tool calls are at most {caps.schema_depth} levels deep.",
+        ]
+    if "refuse" in {policy.screening.pii, policy.screening.injection}:
+        rules.append("Texts are searched, and what the policy does not want is refused.")
     return {
         "required": True,
         "description": " ".join(rules),
@@ -145,7 +184,7 @@ def _request_body(kind: BodyKind, policy: GatewayPolicy) -> dict[str, Any]:
 def _responses(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
     answer: dict[str, Any] = {JSON: {"schema": {"type": "object"}}}
     if route.body is not None and "stream" in BODIES[route.body].model_fields:
-        answer["text/event-stream"] = {"schema": {"type": "string"}}
+        answer["text/event-stream"] = {}
     refused = [status for status in _refusals(policy) if route.body is not None or status not in OF_BODIES]
     return {
         "200": {"description": "The engine's answer as it is", "content": answer},

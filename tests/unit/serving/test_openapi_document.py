@@ -4,14 +4,15 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
+from stack.serving.bodies import BODIES
 from stack.serving.openapi import openapi_document
 from stack.serving.policy import BodyKind, GatewayPolicy, Requests, load_policy
-from stack.serving.requests import BODIES, RefusedError, check_body
+from stack.serving.requests import RefusedError, check_body
 from stack.serving.tenants import RateClass
 
 POLICY = load_policy()
@@ -24,6 +25,29 @@ STRICT = extend(
 VALID: dict[BodyKind, dict[str, Any]] = {
     "chat": {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "n": 1, "stop": ["x"]},
     "completions": {"model": "m", "prompt": ["Hello"], "logprobs": 1, "max_tokens": 1},
+    "embeddings": {"model": "m", "input": ["Hello"], "dimensions": 1},
+}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {"role": st.sampled_from(["system", "user", "assistant", "tool", "root"])},
+        optional={
+            "content": st.sampled_from(["", "a", None, [], [{"type": "text", "text": "a"}], [{"type": "image_url", "image_url": {"url": "file:///"}}]]),
+            "tool_calls": st.sampled_from([None, [], [CALL], [{**CALL, "type": "code"}], [CALL] * 33]),
+            "tool_call_id": st.sampled_from([None, "", "1"]),
+            "reasoning": st.sampled_from([None, "a"]),
+            "audio": st.sampled_from([None, {}]),
+        },
+    ),
+    min_size=1,
+    max_size=2,
+)
+OF_FIELDS = {
+    "messages": MESSAGES,
+    "tools": st.sampled_from([None, [], [TOOL], [{**TOOL, "function": {"name": "f g"}}], [{**TOOL, "function": {"name": "f", "parameters": None}}]]),
+    "tool_choice": st.sampled_from([None, "none", "auto", "required", {"type": "function", "function": {"name": "f"}}, {"type": "function"}]),
+    "logit_bias": st.dictionaries(st.sampled_from(["0", "5", "-1", "1.5", "x", "12345678"]), st.sampled_from([0, 1.5, -101, None]), max_size=2),
 }
 ODD = st.one_of(
     st.none(),
@@ -60,12 +84,15 @@ def changed_bodies(draw: st.DrawFn) -> tuple[BodyKind, Any]:
     """A valid body with some fields set to odd values, left out, or added."""
     kind = draw(st.sampled_from(sorted(VALID)))
     names = [*BODIES[kind].model_fields, "chat_template", "cache_salt"]
-    body = {**VALID[kind], **draw(st.dictionaries(st.sampled_from(names), ODD, max_size=3))}
+    body = {**VALID[kind], **{name: draw(OF_FIELDS.get(name, ODD)) for name in draw(st.sets(st.sampled_from(names), max_size=3))}}
+    if kind == "chat" and draw(st.booleans()):
+        body |= {name: draw(OF_FIELDS[name]) for name in ("messages", "tools", "tool_choice")}
     for name in draw(st.lists(st.sampled_from(sorted(body)), max_size=1)):
         del body[name]
     return kind, body
 
 
+@settings(max_examples=400)
 @given(case=changed_bodies())
 def test_the_document_allows_exactly_the_bodies_that_are_accepted(case: tuple[BodyKind, Any]) -> None:
     kind, body = case
