@@ -138,7 +138,9 @@ class Decider:
                 grants[MODEL_HEADER] = passed.demand.model
             if self.policy.routing.by == "prefix":
                 grants[PREFIX_HEADER] = prefix_digest(salt, passed.demand.beginning[: self.policy.routing.prefix_chars])
-            if self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None:
+            limited = self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None
+            # For the metrics alone no stream is changed: its tokens are counted where the client asked for the count.
+            if limited or (self._metrics is not None and passed.demand.asks_usage):
                 grants[USAGE_HEADER] = "read" if passed.demand.asks_usage else "hide"
         return grants
 
