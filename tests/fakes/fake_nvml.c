@@ -219,12 +219,25 @@ int nvmlDeviceGetArchitecture(void *handle, unsigned int *out)
     return answer_number(handle, out, is("nopower") ? 6 : is("mig") || is("4xa100") ? 7 : is("failing") && index_of(handle) == 0 ? 8 : 9);
 }
 
+/* What a MIG instance has, in MiB. A file that FAKE_NVML_RESPLIT names, once it exists, stands for a GPU whose instances were made anew. */
+static unsigned long long part_memory_mib(void *handle) { return part_of(handle) == 0 ? 19968 : 4864; }
+static int split_anew(void)
+{
+    const char *sign = getenv("FAKE_NVML_RESPLIT");
+    return sign != NULL && access(sign, F_OK) == 0;
+}
+
 int nvmlDeviceGetMemoryInfo(void *handle, memory_t *out)
 {
     int l40s = is("failing") && index_of(handle) == 0;
     out->total = is("nopower") ? 16106127360ULL : is("mig") || is("4xa100") ? 42949672960ULL : l40s ? 48305799168ULL : 85520809984ULL;
     out->used = 0;
-    out->free = out->total;
+    if (is_mig_device(handle)) {
+        if (split_anew() && part_of(handle) != 0) return NOT_FOUND;
+        out->total = part_memory_mib(handle) << 20;
+        out->used = (part_of(handle) + 1ULL) << 30;
+    }
+    out->free = out->total - out->used;
     return refuse_unless_answering(handle);
 }
 
@@ -276,7 +289,7 @@ int nvmlDeviceGetMaxMigDeviceCount(void *handle, unsigned int *out) { return ans
 int nvmlDeviceGetMigDeviceHandleByIndex(void *handle, unsigned int index, void **out)
 {
     (void)handle;
-    if (index == 2 || index > 3) return NOT_FOUND;
+    if (index == 2 || index > 3 || (split_anew() && index > 0)) return NOT_FOUND;
     *out = (void *)(size_t)(MIG + (index < 2 ? index : 2));
     return OK;
 }
@@ -289,8 +302,23 @@ int nvmlDeviceGetAttributes_v2(void *handle, attributes_t *out)
     memset(out, 0, sizeof *out);
     out->multiprocessors = large ? 42 : 14;
     out->gpu_slices = out->compute_slices = large ? 3 : 1;
-    out->memory_mib = large ? 19968 : 4864;
+    out->memory_mib = part_memory_mib(handle);
     return OK;
+}
+
+/* As on an A100: numbers of GPU instances are not those of places, and each holds one compute instance. */
+int nvmlDeviceGetGpuInstanceId(void *handle, unsigned int *out)
+{
+    static const unsigned int NUMBERS[] = {1, 9, 10};
+    if (!is_mig_device(handle)) return NOT_SUPPORTED;
+    *out = NUMBERS[part_of(handle)];
+    return OK;
+}
+
+int nvmlDeviceGetComputeInstanceId(void *handle, unsigned int *out)
+{
+    *out = 0;
+    return is_mig_device(handle) ? OK : NOT_SUPPORTED;
 }
 
 /* ---- PCIe, NVLink, topology ---- */

@@ -3,7 +3,10 @@
 from typing import Literal, NamedTuple
 
 GPU = ("gpu", "name", "uuid")
-"""Index of the accelerator as its library counts, model, hashed identifier."""
+"""Index of the accelerator as its library counts, model, hashed identifier. Whoever made it: an accelerator is called gpu."""
+
+MIG = ("gpu", "gpu_instance", "compute_instance", "profile", "uuid")
+"""Index of the GPU it is part of, its own two numbers, its profile as in 3g.20gb, its hashed identifier."""
 
 
 class Metric(NamedTuple):
@@ -16,19 +19,21 @@ METRICS: dict[str, Metric] = {
     "stackproof_source_up": Metric("gauge", ("source",), "1 when the source answered when it was last asked, 0 when it did not"),
     "stackproof_source_read_seconds": Metric("gauge", ("source",), "How long the last answer of the source took"),
     "stackproof_gpu_up": Metric("gauge", GPU, "1 when the accelerator answers, 0 when it is counted and does not"),
-    "stackproof_gpu_utilization_ratio": Metric("gauge", GPU, "Share of time in which a kernel ran, over the driver's last sample period"),
+    "stackproof_gpu_utilization_ratio": Metric("gauge", GPU, "Share of time in which the accelerator computed, over its library's last sample period"),
     "stackproof_gpu_memory_utilization_ratio": Metric("gauge", GPU, "Share of time in which device memory was read or written"),
-    "stackproof_gpu_memory_used_bytes": Metric("gauge", GPU, "Device memory in use, by all processes and the driver"),
+    "stackproof_gpu_memory_used_bytes": Metric("gauge", GPU, "Device memory in use"),
     "stackproof_gpu_memory_total_bytes": Metric("gauge", GPU, "Device memory"),
     "stackproof_gpu_power_watts": Metric("gauge", GPU, "Power drawn"),
     "stackproof_gpu_power_limit_watts": Metric("gauge", GPU, "Power limit that is enforced"),
-    "stackproof_gpu_energy_joules_total": Metric("counter", GPU, "Energy since the driver was loaded"),
+    "stackproof_gpu_energy_joules_total": Metric("counter", GPU, "Energy by the device's own counter, since the driver was loaded or earlier"),
     "stackproof_gpu_temperature_celsius": Metric("gauge", GPU, "Temperature of the processor"),
     "stackproof_gpu_memory_temperature_celsius": Metric("gauge", GPU, "Temperature of device memory"),
-    "stackproof_gpu_sm_clock_hertz": Metric("gauge", GPU, "Clock of the multiprocessors"),
+    "stackproof_gpu_sm_clock_hertz": Metric("gauge", GPU, "Clock of what computes: multiprocessors, graphics engine (AMD), chip (Gaudi)"),
     "stackproof_gpu_memory_clock_hertz": Metric("gauge", GPU, "Clock of device memory"),
     "stackproof_gpu_throttle_active": Metric("gauge", (*GPU, "reason"), "1 while the reason holds clocks down"),
     "stackproof_gpu_ecc_errors_total": Metric("counter", (*GPU, "kind"), "Memory errors since the driver was loaded"),
+    "stackproof_gpu_mig_memory_used_bytes": Metric("gauge", MIG, "Memory in use of the GPU instance that the MIG device belongs to"),
+    "stackproof_gpu_mig_memory_total_bytes": Metric("gauge", MIG, "Memory of the GPU instance that the MIG device belongs to"),
     "stackproof_gpu_xid_errors_total": Metric("counter", GPU, "XID errors since the exporter was started"),
     "stackproof_gpu_last_xid": Metric("gauge", GPU, "Number of the last XID error since the exporter was started; absent when there was none"),
     "stackproof_gpu_pcie_transmitted_bytes_total": Metric("counter", GPU, "Sent over PCIe, by the device's counter"),

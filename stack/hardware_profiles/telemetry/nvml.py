@@ -1,20 +1,16 @@
 """NVIDIA GPUs at this moment (edge). Power comes in mW, energy since the driver was loaded in mJ, clocks in MHz, NVLink in KiB."""
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import pynvml
 
 from stack.hardware_profiles.accelerators.nvml.library import words
-from stack.hardware_profiles.telemetry.metrics import METRICS
+from stack.hardware_profiles.telemetry.asking import Device, Inquiry, Question, any_answer, single
+from stack.hardware_profiles.telemetry.mig import MigInstances, word
 from stack.hardware_profiles.telemetry.readers import Reading
 from stack.hardware_profiles.telemetry.xid import XidEvents
 from stack.hardware_profiles.tree import Tree, UnreadableError
-
-ALL = frozenset(METRICS)
-Labels = tuple[str, ...]
 
 THROTTLE_REASONS = {
     pynvml.nvmlClocksEventReasonGpuIdle: "idle",
@@ -43,46 +39,32 @@ WIDE = {pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal", pynvml.NVML_VALUE_TYPE_UN
 NARROW = {pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal", pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal"}
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """`handle` is None for a GPU that is counted and cannot be opened."""
-
-    labels: Labels
-    handle: Any
-
-
 class NvmlReader:
-    """All GPUs that the library counts. A question that a GPU does not answer costs that value alone.
+    """All GPUs that the library counts, and their MIG instances. A question that a GPU does not answer costs that value alone.
 
-    `wanted` names the metrics to ask for. When no GPU answers any more the library is let go and opened again at the next reading,
-    so that a driver that comes back is found.
+    When no GPU answers any more the library is let go and opened again at the next reading, so that a driver that comes back is found.
     """
 
-    def __init__(self, wanted: Collection[str] = ALL) -> None:
-        self._wanted = frozenset(wanted)
-        self._questions = [ask for metrics, ask in QUESTIONS if self._wanted.intersection(metrics)]
-        self._gpus: list[Gpu] | None = None
-        self._xid: XidEvents | None = None
+    def __init__(self) -> None:
+        self._tree = Tree()
+        self._inquiry = Inquiry("nvml", QUESTIONS)
+        self._gpus: list[Device] | None = None
+        self._xid = XidEvents([])
+        self._instances = MigInstances(self._tree)
 
     def read(self) -> tuple[Reading, ...]:
         """UnreadableError when there is no library, no driver, no GPU, or none that answers anything."""
         if self._gpus is None:
             self._open()
-        found: list[Reading] = []
-        for gpu in self._gpus or ():
-            values = [] if gpu.handle is None else [value for ask in self._questions for value in _answers(ask, gpu)]
-            found += values
-            found.append(Reading("stackproof_gpu_up", float(bool(values)), gpu.labels))
-        if not any(reading.metric != "stackproof_gpu_up" for reading in found):
+        found = [reading for gpu in self._gpus or () for reading in self._inquiry.readings(gpu)]
+        if not any_answer(found):
             self.close()
             raise UnreadableError("NVML: no GPU answers")
-        if self._xid is not None:
-            found += self._xid.read()
-        return tuple(reading for reading in found if reading.metric in self._wanted)
+        return (*found, *self._instances.read(self._gpus or ()), *self._xid.read())
 
     def close(self) -> None:
         if self._gpus is not None:
-            self._gpus, self._xid = None, None
+            self._gpus = None
             with contextlib.suppress(pynvml.NVMLError):
                 pynvml.nvmlShutdown()
 
@@ -100,71 +82,45 @@ class NvmlReader:
         if not count:
             self.close()
             raise UnreadableError("NVML: no GPU on this host")
-        tree = Tree()
-        self._gpus = [_gpu(tree, index) for index in range(count)]
-        if "stackproof_gpu_xid_errors_total" in self._wanted:
-            self._xid = XidEvents([(gpu.labels, gpu.handle) for gpu in self._gpus if gpu.handle is not None])
+        self._gpus = [_gpu(self._tree, index) for index in range(count)]
+        self._xid = XidEvents([(gpu.labels, gpu.handle) for gpu in self._gpus if gpu.handle is not None])
+        self._instances = MigInstances(self._tree)
 
 
-def _gpu(tree: Tree, index: int) -> Gpu:
+def _gpu(tree: Tree, index: int) -> Device:
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     except pynvml.NVMLError:
-        return Gpu((str(index), "", ""), None)
-    uuid = _word(pynvml.nvmlDeviceGetUUID, handle)
-    return Gpu((str(index), _word(pynvml.nvmlDeviceGetName, handle), uuid and tree.identifier(uuid)), handle)
+        return Device((str(index), "", ""), None)
+    uuid = word(pynvml.nvmlDeviceGetUUID, handle)
+    return Device((str(index), word(pynvml.nvmlDeviceGetName, handle), uuid and tree.identifier(uuid)), handle)
 
 
-def _answers(ask: Callable[[Gpu], Iterator[Reading]], gpu: Gpu) -> tuple[Reading, ...]:
-    try:
-        return tuple(ask(gpu))
-    except pynvml.NVMLError:
-        return ()
-
-
-def _word(function: Callable[[Any], Any], handle: Any) -> str:
-    """Empty for a GPU that fell off the bus."""
-    try:
-        found = function(handle)
-    except (pynvml.NVMLError, UnicodeDecodeError):
-        return ""
-    return found.decode(errors="replace") if isinstance(found, bytes) else str(found)
-
-
-def _single(metric: str, ask: Callable[[Any], int], unit: float = 1) -> tuple[tuple[str, ...], Callable[[Gpu], Iterator[Reading]]]:
-    """A question with one answer, multiplied by what its unit is in ours."""
-
-    def answer(gpu: Gpu) -> Iterator[Reading]:
-        yield Reading(metric, ask(gpu.handle) * unit, gpu.labels)
-
-    return (metric,), answer
-
-
-def _utilization(gpu: Gpu) -> Iterator[Reading]:
+def _utilization(gpu: Device) -> Iterator[Reading]:
     rates = pynvml.nvmlDeviceGetUtilizationRates(gpu.handle)
     yield Reading("stackproof_gpu_utilization_ratio", rates.gpu / 100, gpu.labels)
     yield Reading("stackproof_gpu_memory_utilization_ratio", rates.memory / 100, gpu.labels)
 
 
-def _memory(gpu: Gpu) -> Iterator[Reading]:
+def _memory(gpu: Device) -> Iterator[Reading]:
     memory = pynvml.nvmlDeviceGetMemoryInfo(gpu.handle)
     yield Reading("stackproof_gpu_memory_used_bytes", memory.used, gpu.labels)
     yield Reading("stackproof_gpu_memory_total_bytes", memory.total, gpu.labels)
 
 
-def _throttle(gpu: Gpu) -> Iterator[Reading]:
+def _throttle(gpu: Device) -> Iterator[Reading]:
     active = pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu.handle)
     for bit, reason in THROTTLE_REASONS.items():
         yield Reading("stackproof_gpu_throttle_active", float(bool(active & bit)), (*gpu.labels, reason))
 
 
-def _ecc(gpu: Gpu) -> Iterator[Reading]:
+def _ecc(gpu: Device) -> Iterator[Reading]:
     for kind, number in (("corrected", pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED), ("uncorrected", pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED)):
         count = pynvml.nvmlDeviceGetTotalEccErrors(gpu.handle, number, pynvml.NVML_VOLATILE_ECC)
         yield Reading("stackproof_gpu_ecc_errors_total", count, (*gpu.labels, kind))
 
 
-def _fields(gpu: Gpu) -> Iterator[Reading]:
+def _fields(gpu: Device) -> Iterator[Reading]:
     answers = pynvml.nvmlDeviceGetFieldValues(gpu.handle, [field for field, _ in FIELDS.values()])
     for (metric, (_, unit)), answer in zip(FIELDS.items(), answers, strict=True):
         # A counter of 32 bits wraps several times a second at the speed of these links.
@@ -173,15 +129,15 @@ def _fields(gpu: Gpu) -> Iterator[Reading]:
             yield Reading(metric, getattr(answer.value, kind) * unit, gpu.labels)
 
 
-QUESTIONS: tuple[tuple[tuple[str, ...], Callable[[Gpu], Iterator[Reading]]], ...] = (
+QUESTIONS: tuple[Question, ...] = (
     (("stackproof_gpu_utilization_ratio", "stackproof_gpu_memory_utilization_ratio"), _utilization),
     (("stackproof_gpu_memory_used_bytes", "stackproof_gpu_memory_total_bytes"), _memory),
-    _single("stackproof_gpu_power_watts", pynvml.nvmlDeviceGetPowerUsage, 1e-3),
-    _single("stackproof_gpu_power_limit_watts", pynvml.nvmlDeviceGetEnforcedPowerLimit, 1e-3),
-    _single("stackproof_gpu_energy_joules_total", pynvml.nvmlDeviceGetTotalEnergyConsumption, 1e-3),
-    _single("stackproof_gpu_temperature_celsius", lambda handle: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
-    _single("stackproof_gpu_sm_clock_hertz", lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM), 1e6),
-    _single("stackproof_gpu_memory_clock_hertz", lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM), 1e6),
+    single("stackproof_gpu_power_watts", pynvml.nvmlDeviceGetPowerUsage, 1e-3),
+    single("stackproof_gpu_power_limit_watts", pynvml.nvmlDeviceGetEnforcedPowerLimit, 1e-3),
+    single("stackproof_gpu_energy_joules_total", pynvml.nvmlDeviceGetTotalEnergyConsumption, 1e-3),
+    single("stackproof_gpu_temperature_celsius", lambda handle: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
+    single("stackproof_gpu_sm_clock_hertz", lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM), 1e6),
+    single("stackproof_gpu_memory_clock_hertz", lambda handle: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM), 1e6),
     (("stackproof_gpu_throttle_active",), _throttle),
     (("stackproof_gpu_ecc_errors_total",), _ecc),
     (tuple(FIELDS), _fields),

@@ -27,6 +27,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Exporter(NamedTuple):
     process: subprocess.Popen[str]
     port: int
+    said: str
+    """On stderr until it served."""
 
     def scrape(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
@@ -54,9 +56,11 @@ def run(library: Path) -> Iterator[object]:
         process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         assert process.stderr is not None
-        while "metrics at" not in (line := process.stderr.readline()):
+        said = ""
+        while "metrics at" not in said:
+            said += (line := process.stderr.readline())
             assert line, "it ended before it served"
-        return Exporter(process, port)
+        return Exporter(process, port, said)
 
     yield start
     for process in started:
@@ -136,6 +140,33 @@ def test_a_narrow_pcie_counter_that_wraps_too_fast_is_not_told(run) -> None:
     exporter.until("stackproof_source_up", [1.0], source="nvml")
     assert exporter.values("stackproof_gpu_pcie_received_bytes_total") == []
     assert exporter.values("stackproof_gpu_power_watts") == [350]
+
+
+def test_mig_instances_are_told_with_their_gpu_and_one_that_is_removed_goes_away(run, tmp_path: Path) -> None:
+    sign = tmp_path / "split-anew"
+    exporter = run("mig", FAKE_NVML_RESPLIT=str(sign))
+    exporter.until("stackproof_gpu_mig_memory_total_bytes", [19968 << 20, 4864 << 20, 4864 << 20], gpu="0")
+    assert exporter.values("stackproof_gpu_mig_memory_used_bytes", gpu_instance="9", compute_instance="0", profile="1g.5gb") == [2 << 30]
+    assert exporter.values("stackproof_gpu_mig_memory_used_bytes", profile="3g.20gb") == [1 << 30]
+    labels = [dict(found) for (name, found) in exporter.scrape() if name == "stackproof_gpu_mig_memory_used_bytes"]
+    assert len({each["uuid"] for each in labels}) == 3
+    assert all(each["uuid"].startswith("hmac:") for each in labels)
+    sign.touch()
+    exporter.until("stackproof_gpu_mig_memory_total_bytes", [19968 << 20], gpu="0")
+    sign.unlink()
+    exporter.until("stackproof_gpu_mig_memory_total_bytes", [19968 << 20, 4864 << 20, 4864 << 20], gpu="0")
+    assert exporter.values("stackproof_gpu_utilization_ratio") == []
+
+
+def test_a_gpu_that_is_not_split_has_no_instances_and_what_it_does_not_tell_is_logged_once(run) -> None:
+    exporter = run("nopower")
+    exporter.until("stackproof_gpu_up", [1.0])
+    assert exporter.values("stackproof_gpu_mig_memory_total_bytes") == []
+    assert exporter.values("stackproof_gpu_power_watts") == []
+    exporter.process.terminate()
+    errors = exporter.said + exporter.process.communicate(timeout=60)[1]
+    assert errors.count("stackproof_gpu_power_watts has no answer from device 0: Not Supported") == 1
+    assert errors.count("source amd:") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -9,8 +9,9 @@ import promql_parser
 import pytest
 import yaml
 
+from stack.hardware_profiles.telemetry import amd, gaudi, nvml
 from stack.hardware_profiles.telemetry.metrics import METRICS
-from stack.hardware_profiles.telemetry.nvml import THROTTLE_REASONS
+from stack.hardware_profiles.telemetry.sources import all_sources
 
 FILES = Path(__file__).parents[3] / "helm" / "stackproof" / "files"
 OF_THE_SCRAPE = {"node", "instance", "job"}
@@ -18,9 +19,9 @@ OF_THE_SCRAPE = {"node", "instance", "job"}
 
 OF_THE_PROCESS = {"process_cpu_seconds_total"}
 VALUES = {
-    "reason": set(THROTTLE_REASONS.values()),
+    "reason": {reason for maker in (nvml, amd, gaudi) for reason in maker.THROTTLE_REASONS.values()},
     "kind": {"corrected", "uncorrected"},
-    "source": {"nvml", "host", "disk", "network", "temperature", "rapl"},
+    "source": {source.name for source in all_sources()},
     "window": {"1m", "5m", "15m"},
 }
 
