@@ -19,6 +19,8 @@ from stack.serving.vllm_process import MODULE
 CHART_NAME = "stackproof"
 NAME_PATTERN = r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
 ENGINE_PORT, GATEWAY_PORT, AUTHZ_PORT = 8000, 8080, 9000
+LOWEST_PORT = 1024
+"""That a user other than root may listen on."""
 MODEL_PATH = "/models/served"
 SCRATCH_GIB = {"tmp": 1, "cache": 4, "sharedMemory": 1}
 MEMORY_HEADROOM = 1.25
@@ -40,6 +42,8 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
         raise ServingError(f"the chart runs an engine in one pod, this plan spans {plan.parallel.nodes} machines: render it with --format ray")
     if plan.draft is not None:
         raise ServingError("the chart mounts one model: leave --draft out")
+    if policy.tracing is not None:
+        raise ServingError("field `tracing`: the chart opens no way to a collector: leave it out of a policy for a cluster")
     drain_s = math.ceil(policy.timeouts.drain_s)
     return {
         "name": name,
@@ -56,18 +60,29 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
         },
         "gateway": {
             "port": GATEWAY_PORT,
+            **_metrics_port("gateway", policy.metrics.gateway),
             "config": yaml.safe_dump(render_envoy(policy, cluster_addresses(name)), sort_keys=False),
             "healthPath": policy.health_path,
             "drainSeconds": drain_s,
         },
         "authz": {
             "port": AUTHZ_PORT,
+            **_metrics_port("policy_service", policy.metrics.policy_service),
             "policy": yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False),
             "drainSeconds": drain_s,
             # Accounts are kept in one process: where tenants are limited, one policy service has to see every request.
             **({"replicas": 1} if policy.limits_tenants else {}),
         },
     }
+
+
+def _metrics_port(field: str, address: str | None) -> dict[str, int]:
+    if address is None:
+        return {}
+    host, _, port = address.rpartition(":")
+    if host != "0.0.0.0" or int(port) < LOWEST_PORT:  # noqa: S104  # of the pod; NetworkPolicy admits the named scrapers alone
+        raise ServingError(f"field `metrics.{field}`: {address}: in a pod nobody reaches but 0.0.0.0 and a port from {LOWEST_PORT} on")
+    return {"metricsPort": int(port)}
 
 
 def cluster_addresses(name: str) -> Addresses:

@@ -10,6 +10,11 @@ ports:
   - name: http
     containerPort: {{ .Values.authz.port }}
     protocol: TCP
+  {{- with .Values.authz.metricsPort }}
+  - name: metrics
+    containerPort: {{ . }}
+    protocol: TCP
+  {{- end }}
 # The service answers the policy's health path for itself; through the gateway it stands for the engine too.
 startupProbe:
   httpGet: {path: {{ .Values.gateway.healthPath }}, port: http}

@@ -5,6 +5,11 @@ ports:
   - name: http
     containerPort: {{ .Values.gateway.port }}
     protocol: TCP
+  {{- with .Values.gateway.metricsPort }}
+  - name: metrics
+    containerPort: {{ . }}
+    protocol: TCP
+  {{- end }}
 startupProbe:
   tcpSocket: {port: http}
   periodSeconds: 1
