@@ -99,12 +99,15 @@ def _schemas(policy: GatewayPolicy) -> dict[str, Any]:
 
 
 def _cap(name: str, field: dict[str, Any], caps: Requests) -> None:
-    """Write the policy's cap into each form that the value of a field may have."""
+    """Write the policy's cap, and what else the models leave open, into each form that the value of a field may have."""
     for form in (field, *field.get("anyOf", ()), *(branch["items"] for branch in field.get("anyOf", ()) if "items" in branch)):
         if cap := CAPPED.get((name, form.get("type", ""))):
             form[CAP_KEYWORD[form["type"]]] = getattr(caps, cap)
         if "patternProperties" in form:
             form["additionalProperties"] = False
+        if form.get("const") is False:  # pydantic takes 0 for it, even where it is strict
+            del form["const"], form["type"]
+            form["enum"] = [False, 0]
 
 
 def _response_format() -> dict[str, Any]:
@@ -141,7 +144,8 @@ def _given_schema() -> dict[str, Any]:
     items = {"type": "array", "items": node}
     keywords = {
         **dict.fromkeys(sorted(REFUSED_KEYWORDS), False),
-        **{keyword: {"type": "integer", "minimum": 0, "maximum": REPEAT_LIMIT} for keyword in sorted(REPEATS)},
+        # `check_schema` takes true and false for 1 and 0 here, so the document does.
+        **{keyword: {"type": ["integer", "boolean"], "minimum": 0, "maximum": REPEAT_LIMIT} for keyword in sorted(REPEATS)},
         **{keyword: {"anyOf": [scalar, items, {"type": "object", "additionalProperties": node}]} for keyword in sorted(NAME_MAPS)},
         "$ref": {"type": "string", "pattern": "^#"},
     }

@@ -82,6 +82,7 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
 
     class Echo(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # head and body are written apart: the body would wait 40 ms for the head's receipt
 
         def _answer(self) -> None:
             sent = self._chunks() if "transfer-encoding" in self.headers else self.rfile.read(int(self.headers.get("content-length") or 0))

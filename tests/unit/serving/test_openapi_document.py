@@ -44,6 +44,7 @@ MESSAGES = st.lists(
     max_size=2,
 )
 OF_FIELDS = {
+    "store": st.sampled_from([None, False, 0, True, 1]),
     "messages": MESSAGES,
     "tools": st.sampled_from([None, [], [TOOL], [{**TOOL, "function": {"name": "f g"}}], [{**TOOL, "function": {"name": "f", "parameters": None}}]]),
     "tool_choice": st.sampled_from([None, "none", "auto", "required", {"type": "function", "function": {"name": "f"}}, {"type": "function"}]),
@@ -61,7 +62,7 @@ ODD = st.one_of(
 )
 KEYWORDS = ["type", "pattern", "patternProperties", "properties", "$defs", "$ref", "minItems", "maxLength", "items"]
 NODES = st.recursive(
-    st.none() | st.integers(-2, 1026) | st.sampled_from(["#/a", "other.json"]),
+    st.none() | st.booleans() | st.integers(-2, 1026) | st.sampled_from(["#/a", "other.json"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=3),
     max_leaves=6,
 )
