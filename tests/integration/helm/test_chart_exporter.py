@@ -1,5 +1,6 @@
 """The exporter on every node: off by default, confined, scraped by those who are named, its alerts and dashboard on request."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from kube_schemas import schema_faults
 from machines import CHART, SITE, Manifest, Renderer
+from operator_schemas import operator_faults
 from pod_rules import PROBES, pod_specs, project_faults, restricted_faults
 from reachability import Party, reaches
 from typer.main import get_command
@@ -41,6 +43,39 @@ def test_nothing_of_it_is_made_by_default_and_everything_on_request(added: list[
 
 def test_every_object_of_kubernetes_own_kinds_is_valid(added: list[Manifest], kube: str) -> None:
     assert [fault for each in added if each["kind"] not in OPERATOR_KINDS for fault in schema_faults(each, kube)] == []
+
+
+def test_every_object_of_the_operators_kinds_is_valid(added: list[Manifest]) -> None:
+    ours = [each for each in added if each["kind"] in OPERATOR_KINDS]
+    assert {each["kind"] for each in ours} == OPERATOR_KINDS
+    assert [fault for each in ours for fault in operator_faults(each)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "words"),
+    [
+        ("PodMonitor", ("spec", "podMetricsEndpoints", 0, "targetPort"), 9400, "$.spec.podMetricsEndpoints[0]: Additional properties"),
+        ("PodMonitor", ("spec", "podMetricsEndpoints", 0, "interval"), "15 seconds", "$.spec.podMetricsEndpoints[0].interval: '15 seconds' does not match"),
+        ("PodMonitor", ("spec", "podMetricsEndpoints", 0, "relabelings", 0, "sourceLabels"), "node", "sourceLabels: 'node' is not of type 'array'"),
+        ("PodMonitor", ("spec", "selector", "matchLabels"), {}, "$.spec.selector.matchLabels: {} should be non-empty"),
+        ("PodMonitor", ("metadata", "labels", "release"), 1, "$.metadata.labels.release: 1 is not of type 'string'"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "for"), 5, "$.spec.groups[0].rules[0].for: 5 is not of type 'string'"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "severity"), "warning", "Additional properties are not allowed ('severity' was unexpected)"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules", 0, "labels", "severity"), None, "severity: None is not of type 'string'"),
+        ("PrometheusRule", ("spec", "groups", 0, "rules"), [], "$.spec.groups[0].rules: [] should be non-empty"),
+        ("PrometheusRule", ("spec", "groups", 0, "name"), "stackproof-errors", "$.spec.groups: the name stackproof-errors stands twice"),
+        ("PrometheusRule", ("apiVersion",), "monitoring.coreos.com/v2", "no schema of monitoring.coreos.com/v2 PrometheusRule"),
+    ],
+)
+def test_a_fault_in_an_object_of_the_operators_turns_the_check_red(
+    added: list[Manifest], kind: str, path: tuple[str | int, ...], value: object, words: str
+) -> None:
+    changed: Any = copy.deepcopy(one(added, kind))
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    assert [fault for fault in operator_faults(changed) if words in fault] != []
 
 
 def test_its_pod_is_restricted_reads_nothing_of_the_node_and_reserves_no_gpu(added: list[Manifest]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from admission_rules import DecisionError, refused
 from kube_api import FakeCluster, dra_gpu, gpu_node, kubeconfig, resource_slice, rules_of, serving
 from kube_schemas import schema_faults
 from machines import ROOT, SITE, Manifest, Renderer
@@ -84,21 +85,67 @@ def test_the_pods_account_may_apply_config_maps_and_read_nothing(stack: list[Man
     assert [each["metadata"]["name"] for each in stack if each["kind"] == "ClusterRoleBinding"] == []
 
 
-def test_admission_holds_a_pod_to_the_config_map_its_program_writes(stack: list[Manifest]) -> None:
-    """CEL is not run here: the expression's parts are compared with the names that the program uses."""
+ACCOUNT = "system:serviceaccount:stack:stackproof-inventory"
+NODE = "authentication.kubernetes.io/node-name"
+
+
+def test_the_policy_looks_at_every_writing_of_a_config_map_and_its_binding_denies(stack: list[Manifest]) -> None:
     policy = named(stack, "ValidatingAdmissionPolicy", "stackproof-inventory-stack")["spec"]
     assert policy["failurePolicy"] == "Fail"
     assert policy["matchConstraints"]["resourceRules"] == [
         {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}
     ]
-    (condition,) = policy["matchConditions"]
-    assert condition["expression"] == 'request.userInfo.username == "system:serviceaccount:stack:stackproof-inventory"'
-    (validation,) = policy["validations"]
-    name, node = validation["expression"].split(" + ")
-    assert node == 'request.userInfo.extra["authentication.kubernetes.io/node-name"][0]'
-    assert name == f'object.metadata.name == "{config_map_name("stackproof", "")}"'
     binding = named(stack, "ValidatingAdmissionPolicyBinding", "stackproof-inventory-stack")["spec"]
     assert binding == {"policyName": "stackproof-inventory-stack", "validationActions": ["Deny"]}
+
+
+@pytest.mark.parametrize("node", ["n1", "ip-10-0-0-1.eu-west-1.compute.internal", "n1.stackproof"])
+def test_admission_lets_a_pod_write_the_config_map_that_the_program_names(stack: list[Manifest], node: str) -> None:
+    policy = named(stack, "ValidatingAdmissionPolicy", "stackproof-inventory-stack")
+    for operation in ("CREATE", "UPDATE"):
+        assert refused(policy, user=ACCOUNT, extra={NODE: [node]}, name=config_map_name("stackproof", node), operation=operation) == []
+
+
+@pytest.mark.parametrize(
+    ("extra", "name"),
+    [
+        ({NODE: ["n1"]}, config_map_name("stackproof", "n2")),  # another node's
+        ({NODE: ["n1"]}, config_map_name("stackproof", "n11")),  # one that begins alike
+        ({NODE: ["n1"]}, "stackproof-gateway"),  # a part of the stack's own
+        ({NODE: ["n1"]}, config_map_name("other", "n1")),
+        ({NODE: ["n1"]}, ""),
+        ({NODE: []}, config_map_name("stackproof", "n1")),
+        ({NODE: [""]}, config_map_name("stackproof", "n1")),
+        ({"other/node-name": ["n1"]}, config_map_name("stackproof", "n1")),  # a token that is bound to no node
+        ({}, config_map_name("stackproof", "n1")),
+        ({NODE: ["n2", "n1"]}, config_map_name("stackproof", "n1")),
+    ],
+)
+def test_admission_refuses_a_pod_any_other_config_map_and_a_token_without_a_node(stack: list[Manifest], extra: dict[str, list[str]], name: str) -> None:
+    policy = named(stack, "ValidatingAdmissionPolicy", "stackproof-inventory-stack")
+    assert refused(policy, user=ACCOUNT, extra=extra, name=name) == ["an inventory pod may write the ConfigMap of its own node alone"]
+
+
+@pytest.mark.parametrize(
+    "user", ["kubernetes-admin", "system:serviceaccount:stack:stackproof-gateway", "system:serviceaccount:other:stackproof-inventory", ACCOUNT + "-2"]
+)
+def test_admission_leaves_everyone_else_alone(stack: list[Manifest], user: str) -> None:
+    policy = named(stack, "ValidatingAdmissionPolicy", "stackproof-inventory-stack")
+    assert refused(policy, user=user, extra={}, name="anything") == []
+
+
+def test_an_expression_that_is_weaker_or_broken_turns_these_checks_red(stack: list[Manifest]) -> None:
+    policy = named(stack, "ValidatingAdmissionPolicy", "stackproof-inventory-stack")
+
+    def with_validation(expression: str) -> Manifest:
+        return {**policy, "spec": {**policy["spec"], "validations": [{"expression": expression, "message": "no"}]}}
+
+    prefix = f'object.metadata.name.startsWith("{config_map_name("stackproof", "")}" + request.userInfo.extra["{NODE}"][0])'
+    assert refused(with_validation(prefix), user=ACCOUNT, extra={NODE: ["n1"]}, name=config_map_name("stackproof", "n11")) == []
+    with pytest.raises(DecisionError):
+        refused(with_validation("object.metadata.name == "), user=ACCOUNT, extra={NODE: ["n1"]}, name="any")
+    with pytest.raises(DecisionError, match="not a truth value"):
+        refused(with_validation("object.metadata.name"), user=ACCOUNT, extra={NODE: ["n1"]}, name="any")
 
 
 def test_the_rendered_command_is_one_that_the_program_takes(stack: list[Manifest], tmp_path: Path) -> None:
