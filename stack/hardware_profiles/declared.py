@@ -17,7 +17,7 @@ Declarations = dict[str, Scalar]
 
 MAX_BYTES = 1 << 20
 MOST_NESTED = 8
-IDENTIFIERS = ("serial", "uuid", "address")
+IDENTIFIERS = ("serial", "uuid", "address", "nvlink_clique")
 # Values of `system` that some machines do tell, and how they show.
 TOLD_ELSEWHERE: dict[str, Callable[[Inventory], str]] = {
     "system.memory_configuration": lambda found: f"{len(found.memory.dimms)} memory modules" if found.memory.dimms else "",

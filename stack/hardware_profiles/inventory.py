@@ -206,6 +206,8 @@ class Accelerator(Frozen):
     confidential_computing: bool | None = None
     nvlinks_active: int | None = None
     nvlink_version: int | None = None
+    nvlink_clique: str | None = Field(default=None, description="NVLink domain and clique in it. An identifier: hashed unless asked for")
+    pci_class: int | None = Field(default=None, description="As in 0x030200, a 3D controller, or 0x030000, a VGA controller; of NVIDIA GPUs alone")
 
 
 class Link(Frozen):

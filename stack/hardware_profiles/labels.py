@@ -11,10 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from stack.hardware_profiles.inventory import Accelerator, Inventory
+from stack.hardware_profiles.tree import is_hashed
 
 MIB = 1 << 20
 LONGEST = 63
 PROFILE = re.compile(r"(?:([1-7])c\.)?([1-7])g\.[0-9]{1,4}gb(?:\+[a-z.]{1,8})?", re.ASCII)  # as in 1c.3g.40gb or 1g.10gb+me
+MODES = {0x030000: "graphics", 0x030200: "compute"}
 Labels = dict[str, str]
 
 
@@ -53,11 +55,26 @@ def _nvidia(gpus: Sequence[Accelerator], inventory: Inventory) -> Labels:
         "nvidia.com/gpu.compute.minor": label_value(minor),
         "nvidia.com/gpu.machine": label_value(inventory.host.product),
         "nvidia.com/gpu.replicas": "1",
+        "nvidia.com/gpu.mode": _mode(gpus),
+        "nvidia.com/gpu.clique": _clique(gpus),
         "nvidia.com/mig.capable": "" if first.mig_enabled is None else "true",
         **_version("nvidia.com/cuda.driver-version", first.driver, ("major", "minor", "revision")),
         **_version("nvidia.com/cuda.runtime-version", first.cuda_version, ("major", "minor")),
         **_partitions(alike),
     }
+
+
+def _mode(gpus: Sequence[Accelerator]) -> str:
+    """By the PCI class that all GPUs share, as GPU feature discovery has it; none when one is unknown."""
+    classes = {each.pci_class for each in gpus}
+    return "" if None in classes else MODES.get(classes.pop() or 0, "unknown") if len(classes) == 1 else "unknown"
+
+
+def _clique(gpus: Sequence[Accelerator]) -> str:
+    """Of all GPUs alike. None when it is hashed: the key differs from node to node, so that hashes would part what belongs together."""
+    cliques = {each.nvlink_clique for each in gpus}
+    clique = cliques.pop() if len(cliques) == 1 else None
+    return "" if clique is None or is_hashed(clique) else label_value(clique)
 
 
 def _version(name: str, version: str | None, parts: tuple[str, ...]) -> Labels:

@@ -22,6 +22,7 @@ MAX_BYTES = 4 << 20
 CHUNK = 1 << 16
 MAX_CPUS = 1 << 16
 DIGEST_DIGITS = 12
+HASHED = "hmac:"
 
 
 class UnreadableError(Exception):
@@ -108,10 +109,14 @@ class Tree:
             except OSError:
                 self._salt = b""
             self._salt = self._salt or secrets.token_bytes(32)
-        return "hmac:" + hmac.new(self._salt, value.encode(), hashlib.sha256).hexdigest()[:DIGEST_DIGITS]
+        return HASHED + hmac.new(self._salt, value.encode(), hashlib.sha256).hexdigest()[:DIGEST_DIGITS]
 
     def _shown(self, where: str) -> str:
         return f"/{where.lstrip('/')}"
+
+
+def is_hashed(identifier: str) -> bool:
+    return identifier.startswith(HASHED)
 
 
 def printable(text: str) -> str:

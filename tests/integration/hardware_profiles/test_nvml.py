@@ -75,6 +75,8 @@ def test_eight_healthy_gpus_are_read_with_every_field_the_library_offers(library
         "confidential_computing": True,
         "nvlinks_active": 18,
         "nvlink_version": 4,
+        "nvlink_clique": "abababab-abab-abab-abab-abababababab.32766",
+        "pci_class": None,
     }
 
 
@@ -89,6 +91,16 @@ def test_gpus_on_a_switch_are_joined_pair_by_pair_with_all_their_links(library: 
     links = inventory(library, "8xh100")["links"]
     assert len({(link["first"], link["second"]) for link in links}) == 8 * 7 / 2
     assert {(link["kind"], link["count"], link["path"]) for link in links} == {("nvswitch", 18, None)}
+
+
+def test_an_nvlink_domain_is_hashed_and_unknown_while_it_is_not_joined_or_is_none(library: Path) -> None:
+    hashed = {gpu["nvlink_clique"] for gpu in gpus(inventory(library, "8xh100"))}
+    assert len(hashed) == 1
+    assert hashed.pop().startswith("hmac:")
+    for scenario in ("4xa100", "failing", "mig"):
+        found = inventory(library, scenario)
+        assert {gpu["nvlink_clique"] for gpu in gpus(found)} == {None}
+        assert reasons(found)["accelerators.0.nvlink_clique"].startswith("NVML: ")
 
 
 def test_straight_links_are_counted_and_other_pairs_have_their_path_over_the_bus(library: Path) -> None:

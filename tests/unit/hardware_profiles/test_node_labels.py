@@ -60,6 +60,29 @@ def test_a_node_of_eight_gpus_has_the_labels_of_gpu_feature_discovery(found: Inv
     }
 
 
+@pytest.mark.parametrize(
+    ("classes", "mode"),
+    [
+        ((0x030200, 0x030200), "compute"),
+        ((0x030000, 0x030000), "graphics"),
+        ((0x030200, 0x030000), "unknown"),  # as GPU feature discovery says it
+        ((0x120000, 0x120000), "unknown"),
+        ((0x030200, None), None),
+    ],
+)
+def test_the_mode_is_the_pci_class_that_all_gpus_share(found: Inventory, classes: tuple[int | None, ...], mode: str | None) -> None:
+    told = labels(found, *(h100(index, pci_class=each) for index, each in enumerate(classes)))
+    assert told.get("nvidia.com/gpu.mode") == mode
+
+
+def test_the_clique_is_told_when_all_gpus_are_in_one_and_it_is_not_hashed(found: Inventory) -> None:
+    clique = "3b8c9f9e-1d0c-4bb4-9d5f-2f9a6b1d6c11.32766"
+    assert labels(found, h100(0, nvlink_clique=clique), h100(1, nvlink_clique=clique))["nvidia.com/gpu.clique"] == clique
+    for others in (None, "3b8c9f9e-1d0c-4bb4-9d5f-2f9a6b1d6c11.7"):
+        assert "nvidia.com/gpu.clique" not in labels(found, h100(0, nvlink_clique=clique), h100(1, nvlink_clique=others))
+    assert "nvidia.com/gpu.clique" not in labels(found, h100(0, nvlink_clique="hmac:0123456789ab"))
+
+
 def test_mig_instances_have_labels_by_profile(found: Inventory) -> None:
     parts = tuple(
         Partition(name=name, memory_bytes=size << 20, compute_share=None, uuid=None)

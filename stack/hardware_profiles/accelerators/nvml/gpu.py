@@ -1,5 +1,7 @@
 """One GPU's fields (edge)."""
 
+import re
+import uuid
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -77,6 +79,8 @@ def read_gpu(tree: Tree, index: int, handle: Any, links: Ends) -> Accelerator:
         confidential_computing=of_system("confidential_computing", _confidential),
         nvlinks_active=links.active,
         nvlink_version=links.version,
+        nvlink_clique=field("nvlink_clique", lambda: tree.identifier(_clique(handle))),
+        pci_class=None if pci_bus is None else tree.attempt(f"{probe}.pci_class", lambda: _pci_class(tree.line(f"sys/bus/pci/devices/{pci_bus}/class"))),
     )
 
 
@@ -94,6 +98,22 @@ def cuda_version(number: int) -> str:
 
 def _uncorrected(handle: Any) -> int:
     return int(ask(pynvml.nvmlDeviceGetTotalEccErrors, handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC))
+
+
+def _clique(handle: Any) -> str:
+    """The domain's identifier and the number of the clique in it, joined as GPU feature discovery joins them."""
+    fabric = pynvml.c_nvmlGpuFabricInfo_v2_t()
+    ask(pynvml.nvmlDeviceGetGpuFabricInfoV, handle, pynvml.byref(fabric))
+    domain = uuid.UUID(bytes=bytes(fabric.clusterUuid))
+    if fabric.state != pynvml.NVML_GPU_FABRIC_STATE_COMPLETED or fabric.status != pynvml.NVML_SUCCESS or not domain.int:
+        raise UnreadableError("NVML: the GPU is in no NVLink domain of several nodes, or its fabric is not ready")
+    return f"{domain}.{fabric.cliqueId}"
+
+
+def _pci_class(text: str) -> int:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{6}", text, re.ASCII):
+        raise UnreadableError(f"class holds {text[:40]!r}, not a PCI class")
+    return int(text, 16)
 
 
 def _confidential() -> bool:
