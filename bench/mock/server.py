@@ -4,8 +4,8 @@
 
 It generates nothing and measures nothing of a real stack: it is the reference against which the load generator is checked.
 One line of the log per answer: `request_id` (the client's X-Request-Id), `received_ns`, `emitted_ns` of each content chunk and
-`closed_ns`, on the machine's monotonic clock. `GET /health`, `GET /metrics` and `POST /reset_prefix_cache` are vLLM's. A request that does not
-ask for a stream is answered at once. Some options make it cheat as a server might, for the audits to catch.
+`closed_ns`, on the machine's monotonic clock. `GET /health`, `/v1/models`, `/metrics` and `POST /reset_prefix_cache` are vLLM's. A
+request that does not ask for a stream is answered at once. Some options make it cheat as a server might, for the audits to catch.
 """
 
 import argparse
@@ -218,18 +218,26 @@ class MockConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         self._body += body
 
+    def _page(self) -> bytes | None:
+        """vLLM's routes beside the chat, which need no key here; None for another."""
+        match self._url:
+            case b"/health":
+                return _response(b"200 OK", b"text/plain", b"")
+            case b"/v1/models":  # it answers to any name, but routers ask for one
+                return _plain(b"200 OK", {"object": "list", "data": [{"id": "mock", "object": "model", "created": 0, "owned_by": "vllm"}]})
+            case b"/metrics":
+                return _response(b"200 OK", b"text/plain; version=0.0.4; charset=utf-8", self._server.metrics.page())
+            case b"/reset_prefix_cache":
+                self._server.metrics.cache.reset()
+                return _plain(b"200 OK", {"success": True})
+        return None
+
     def on_message_complete(self) -> None:
         received_ns = time.monotonic_ns()
         config = self._config
-        if self._url == b"/metrics":
-            self.write(_response(b"200 OK", b"text/plain; version=0.0.4; charset=utf-8", self._server.metrics.page()))
-            return
-        if self._url == b"/health":
-            self.write(_response(b"200 OK", b"text/plain", b""))
-            return
-        if self._url == b"/reset_prefix_cache":
-            self._server.metrics.cache.reset()
-            self.write(_plain(b"200 OK", {"success": True}))
+        page = self._page()
+        if page is not None:
+            self.write(page)
             return
         if config.api_key and self._headers.get(b"authorization") != b"Bearer " + config.api_key.encode():
             self.write(_plain(b"401 Unauthorized", {"error": {"message": "no valid key", "code": 401}}))
