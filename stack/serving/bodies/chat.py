@@ -1,7 +1,7 @@
 """`POST /v1/chat/completions` (pure)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 
@@ -30,6 +30,8 @@ class Message(Body):
     annotations: None = None
     audio: None = None
     function_call: None = None
+    # What the `openai` package made of an answer; no engine reads it.
+    parsed: Any = None
 
     @model_validator(mode="after")
     def _fits_its_role(self, info: ValidationInfo) -> Self:

@@ -47,12 +47,15 @@ class CalledFunction(Body):
     name: FunctionName
     arguments: str
     """JSON text of the model's making, so it need not be JSON: the engine reads what is none as `{}`."""
+    # What the `openai` package made of the text; no engine reads it.
+    parsed_arguments: Any = None
 
 
 class ToolCall(Body):
     id: Name
     type: Literal["function"]
     function: CalledFunction
+    index: int | None = Field(default=None, ge=0, le=1 << 16, description="Which call of a stream it was; no engine reads it")
 
     @property
     def chars(self) -> int:

@@ -20,3 +20,9 @@ def test_the_engine_reads_salt_and_usage_option_of_chats_and_completions() -> No
     for each in read:
         assert each.cache_salt == SALTED["cache_salt"]
         assert each.stream_options.include_usage is True
+
+
+def test_the_engine_reads_the_salt_of_embeddings() -> None:
+    embed = pytest.importorskip("vllm.entrypoints.pooling.embed.protocol", reason="the engine is not installed")
+    read = embed.EmbeddingCompletionRequest.model_validate({"cache_salt": SALTED["cache_salt"], "model": "m", "input": "Hello"})
+    assert read.cache_salt == SALTED["cache_salt"]

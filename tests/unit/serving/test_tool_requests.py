@@ -41,6 +41,8 @@ def test_a_conversation_with_calls_and_their_results_passes() -> None:
 def test_an_answer_of_the_engine_may_be_sent_back_as_it_came() -> None:
     as_it_came = dict.fromkeys(("refusal", "annotations", "audio", "function_call")) | {"role": "assistant", "reasoning": "He asks.", "content": "Hi"}
     check(messages=[HELLO, as_it_came, HELLO])
+    parsed = {**CALL, "index": 0, "function": {**CALL["function"], "parsed_arguments": {"city": "Nairobi"}}}
+    check(messages=[HELLO, {**as_it_came, "parsed": {"city": "Nairobi"}, "tool_calls": [parsed]}])
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"cut": "off', "[1]"])
