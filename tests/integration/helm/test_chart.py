@@ -98,6 +98,18 @@ def test_the_gateway_connects_to_services_that_exist_and_select_pods(stack: list
         assert (container_port["name"], container_port["containerPort"]) == (port["targetPort"], port["port"])
 
 
+def test_several_engines_are_all_seen_by_the_gateway_and_replaced_in_turn(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("engine: {replicas: 3}\n")
+    stack = manifests(generated["cpu"], SITE, tmp_path / "more.yaml")
+    assert one(stack, "Service", "stackproof-engine")["spec"]["clusterIP"] == "None"
+    deployment = one(stack, "Deployment", "stackproof-engine")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (3, {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}})
+    config = yaml.safe_load(one(stack, "ConfigMap", "stackproof-gateway.*")["data"]["envoy.yaml"])
+    engine = config["static_resources"]["clusters"][0]
+    assert engine["type"] == "STRICT_DNS"
+    assert engine["health_checks"][0]["http_health_check"]["path"] == "/health"
+
+
 def test_selectors_pick_their_own_pods_alone(stack: list[Manifest]) -> None:
     workloads = {manifest["metadata"]["name"]: manifest for manifest in stack if manifest["kind"] in {"Deployment", "Job"}}
     pods = {name: workload["spec"]["template"]["metadata"]["labels"] for name, workload in workloads.items()}
