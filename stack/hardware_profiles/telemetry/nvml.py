@@ -1,12 +1,13 @@
 """NVIDIA GPUs at this moment (edge). Power comes in mW, energy since the driver was loaded in mJ, clocks in MHz, NVLink in KiB."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pynvml
 
 from stack.hardware_profiles.accelerators.nvml.library import words
 from stack.hardware_profiles.telemetry.asking import Device, Inquiry, Question, any_answer, single
+from stack.hardware_profiles.telemetry.metrics import METRICS
 from stack.hardware_profiles.telemetry.mig import MigInstances, word
 from stack.hardware_profiles.telemetry.readers import Reading
 from stack.hardware_profiles.telemetry.xid import XidEvents
@@ -42,12 +43,14 @@ NARROW = {pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal", pynvml.NVML_VALUE_TYPE_S
 class NvmlReader:
     """All GPUs that the library counts, and their MIG instances. A question that a GPU does not answer costs that value alone.
 
-    When no GPU answers any more the library is let go and opened again at the next reading, so that a driver that comes back is found.
+    `wanted` names the metrics to ask for. When no GPU answers any more the library is let go and opened again at the next reading,
+    so that a driver that comes back is found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Collection[str] = METRICS) -> None:
         self._tree = Tree()
-        self._inquiry = Inquiry("nvml", QUESTIONS)
+        self._wanted = frozenset(wanted)
+        self._inquiry = Inquiry("nvml", [question for question in QUESTIONS if self._wanted.intersection(question[0])])
         self._gpus: list[Device] | None = None
         self._xid = XidEvents([])
         self._instances = MigInstances(self._tree)
@@ -60,7 +63,11 @@ class NvmlReader:
         if not any_answer(found):
             self.close()
             raise UnreadableError("NVML: no GPU answers")
-        return (*found, *self._instances.read(self._gpus or ()), *self._xid.read())
+        if "stackproof_gpu_mig_memory_used_bytes" in self._wanted:
+            found += self._instances.read(self._gpus or ())
+        if "stackproof_gpu_xid_errors_total" in self._wanted:
+            found += self._xid.read()
+        return tuple(reading for reading in found if reading.metric in self._wanted)
 
     def close(self) -> None:
         if self._gpus is not None:
