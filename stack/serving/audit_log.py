@@ -14,11 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stack.runtime.logs import numbered, old_logs, rotate
 from stack.serving.errors import ServingError
 
 FIRST = "0" * 64
 """What the first line has for the digest of the one before."""
 SEAL = ',"sha256":"'
+FILE_BYTES = 64 << 20
 TAIL_BYTES = 64 << 10
 """More than a line ever has."""
 
@@ -40,15 +42,22 @@ class Decision:
 
 
 class AuditLog:
-    """Appends to one file, which it continues when it is there. One process writes it."""
+    """Appends to one file, which it continues when it is there. One process writes it.
 
-    def __init__(self, path: Path) -> None:
+    At `most_bytes` the file is renamed and the chain goes on in a new one. No old file is ever removed: that is for the site to do.
+    """
+
+    def __init__(self, path: Path, *, most_bytes: int = FILE_BYTES) -> None:
         """ServingError when the file cannot be written, or its last whole line is none of ours."""
-        try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            raise ServingError(f"audit log {path} cannot be written: {error.strerror}") from None
-        self._sequence, self._previous = self._continue(path)
+        self._path, self._most_bytes = path, most_bytes
+        self._sequence, self._previous = 0, FIRST
+        newest_old = numbered(path, 1)
+        if newest_old.exists() and not (path.exists() and path.stat().st_size):  # we ended between the two
+            self._file = self._open(newest_old)
+            self._continue(newest_old)
+            os.close(self._file)
+        self._file = self._open(path)
+        self._continue(path)
 
     def write(self, decision: Decision) -> None:
         """One write per line: after SIGKILL a line is there, or not, or torn at the end of the file, where `verify_log` tells it."""
@@ -58,15 +67,24 @@ class AuditLog:
 
     def _append(self, content: dict[str, Any]) -> None:
         line, digest = _seal({"sequence": self._sequence + 1, "previous": self._previous, **content})
-        os.write(self._file, line)
+        if self._size and self._size + len(line) > self._most_bytes:
+            rotate(self._path)
+            os.close(self._file)
+            self._file, self._size = self._open(self._path), 0
+        self._size += os.write(self._file, line)
         self._sequence, self._previous = self._sequence + 1, digest
 
-    def _continue(self, path: Path) -> tuple[int, str]:
-        """Where the chain stands. A torn line is cut off; the next line tells how many bytes that were."""
-        size = os.fstat(self._file).st_size
+    def _open(self, path: Path) -> int:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise ServingError(f"audit log {path} cannot be written: {error.strerror}") from None
+
+    def _continue(self, path: Path) -> None:
+        """Find where the chain stands. A torn line is cut off; the next line tells how many bytes that were."""
+        size = self._size = os.fstat(self._file).st_size
         tail = os.pread(self._file, TAIL_BYTES, max(0, size - TAIL_BYTES))
         whole, newline, torn = tail.rpartition(b"\n")
-        self._sequence, self._previous = 0, FIRST
         if newline:
             entry = _read(whole.rpartition(b"\n")[2])
             if entry is None:
@@ -74,8 +92,8 @@ class AuditLog:
             self._sequence, self._previous = entry["sequence"], entry["sha256"]
         if torn:
             os.ftruncate(self._file, size - len(torn))
+            self._size -= len(torn)
             self._append({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "decision": "resumed", "torn_bytes": len(torn)})
-        return self._sequence, self._previous
 
 
 @dataclass(frozen=True)
@@ -89,20 +107,20 @@ class LogVerdict:
 
 
 def verify_log(path: Path) -> LogVerdict:
-    """Follow the chain from its first line; ServingError when the file cannot be read."""
+    """Follow the chain from its first line, through the files that were renamed; ServingError when one cannot be read."""
     expected, previous, faults, torn, count = 1, FIRST, list[str](), False, 0
-    for number, line in enumerate(_lines(path), start=1):
+    for where, line in _all_lines(path):
         if not line.endswith(b"\n"):
             torn = True
-            break
+            continue
         entry = _read(line[:-1])
         if entry is None:
-            faults.append(f"line {number} was changed")
+            faults.append(f"{where} was changed")
             expected, previous = expected + 1, ""
             continue
         count += 1
         if fault := _gap(entry, expected, previous):
-            faults.append(f"line {number}: {fault}")
+            faults.append(f"{where}: {fault}")
         expected, previous = entry["sequence"] + 1, entry["sha256"]
     return LogVerdict(count, tuple(faults), torn, previous)
 
@@ -136,6 +154,14 @@ def _read(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return entry if isinstance(entry, dict) and isinstance(entry.get("sequence"), int) and isinstance(entry.get("previous"), str) else None
+
+
+def _all_lines(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Every line with its place, from the oldest file on."""
+    for file in (*old_logs(path), path):
+        name = "" if file == path else f"{file.name} "
+        for number, line in enumerate(_lines(file), start=1):
+            yield f"{name}line {number}", line
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -114,3 +114,38 @@ def test_a_file_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
         AuditLog(tmp_path / "nowhere" / "audit.jsonl")
     with pytest.raises(ServingError, match="cannot be read"):
         verify_log(tmp_path / "none.jsonl")
+
+
+def test_a_full_file_is_renamed_and_the_chain_goes_on_through_all_of_them(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    writer = AuditLog(log, most_bytes=1500)
+    for number in range(20):
+        writer.write(decision(number))
+    files = sorted(path.name for path in tmp_path.iterdir())
+    assert files == ["audit.jsonl", *(f"audit.jsonl.{number}" for number in range(1, len(files)))]
+    assert len(files) > 3
+    assert all(path.stat().st_size <= 1500 for path in tmp_path.iterdir())
+    assert (verify_log(log).entries, verify_log(log).faults) == (20, ())
+
+    AuditLog(log, most_bytes=1500).write(decision(20))
+    assert (verify_log(log).entries, verify_log(log).faults) == (21, ())
+    log.replace(tmp_path / "kept")  # as after a kill between renaming the file and opening a new one
+    (tmp_path / "kept").rename(tmp_path / "audit.jsonl.0")
+    for number in range(len(files) - 1, -1, -1):
+        (tmp_path / f"audit.jsonl.{number}").rename(tmp_path / f"audit.jsonl.{number + 1}")
+    AuditLog(log).write(decision(21))
+    assert (verify_log(log).entries, verify_log(log).faults) == (22, ())
+
+
+def test_a_renamed_file_that_was_changed_or_taken_away_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+    writer = AuditLog(log, most_bytes=1500)
+    for number in range(12):
+        writer.write(decision(number))
+    older = tmp_path / "audit.jsonl.1"
+    text = older.read_bytes()
+    older.write_bytes(text.replace(b"clinic", b"school", 1))
+    assert verify_log(log).faults == ("audit.jsonl.1 line 1 was changed",)
+    (tmp_path / "audit.jsonl.2").unlink()
+    older.write_bytes(text)
+    assert any("is missing before it" in fault or "are missing before it" in fault for fault in verify_log(log).faults)
