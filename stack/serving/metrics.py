@@ -26,7 +26,7 @@ class GatewayMetrics:
 
     def __init__(self, policy: GatewayPolicy) -> None:
         self.registry = CollectorRegistry()
-        self._routes = {(route.method, route.path): f"{route.method} {route.path}" for route in policy.routes}
+        self._routes: dict[tuple[str, str], str] = {(route.method, route.path): f"{route.method} {route.path}" for route in policy.routes}
         self._tenants: frozenset[str] = frozenset()
         self._ring: KeyRing | None = None
 

@@ -118,7 +118,9 @@ class Tracing(Frozen):
 
     endpoint: str = Field(pattern=rf"^http://{HOST_PORT}/[A-Za-z0-9/._-]*$", description="OTLP over HTTP of a collector, as in http://127.0.0.1:4318/v1/traces")
     sample_percent: float = Field(default=100, ge=0, le=100, description="Share of the requests that are traced")
-    trust_client: bool = Field(default=False, description="Continue the traces that clients begin (`traceparent`); what they do not sample is not sampled here either")
+    trust_client: bool = Field(
+        default=False, description="Continue the traces that clients begin (`traceparent`); what they do not sample is not sampled here either"
+    )
 
 
 class Metrics(Frozen):
