@@ -16,7 +16,7 @@ def rotate(path: Path, *, keep: int | None = None) -> None:
 
 def old_logs(path: Path) -> list[Path]:
     """The renamed ones without a gap, oldest first."""
-    found = []
+    found: list[Path] = []
     while (older := numbered(path, len(found) + 1)).exists():
         found.append(older)
     return found[::-1]

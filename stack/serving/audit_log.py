@@ -50,7 +50,7 @@ class AuditLog:
     def __init__(self, path: Path, *, most_bytes: int = FILE_BYTES) -> None:
         """ServingError when the file cannot be written, or its last whole line is none of ours."""
         self._path, self._most_bytes = path, most_bytes
-        self._sequence, self._previous = 0, FIRST
+        self._sequence, self._previous, self._size = 0, FIRST, 0
         newest_old = numbered(path, 1)
         if newest_old.exists() and not (path.exists() and path.stat().st_size):  # we ended between the two
             self._file = self._open(newest_old)

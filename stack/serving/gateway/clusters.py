@@ -12,8 +12,6 @@ ENGINE_HEALTH_PATH = "/health"
 LEAST_HEALTHY_PERCENT = 1
 """With no healthy engine at all each is tried: a check that a busy engine answered late shall not close the service."""
 RING_SIZE = 1024
-DNS_REFRESH = "2s"
-"""An engine that leaves a cluster's name goes on for its drain time, which is longer: it gets no request that it will not finish."""
 
 
 def policy_cluster(address: str, policy: GatewayPolicy) -> dict[str, Any]:
@@ -32,8 +30,6 @@ def pool_cluster(pool: Pool, policy: GatewayPolicy) -> dict[str, Any]:
     else:
         kind = "STATIC" if all(map(is_fixed, pool.engines)) else "STRICT_DNS"
         found = {"type": kind, "load_assignment": load_assignment(pool.name, pool.engines)}
-        if kind == "STRICT_DNS":
-            found["dns_refresh_rate"] = DNS_REFRESH
     return {
         **_cluster(pool.name, policy, requests=policy.limits.requests, pending=policy.limits.pending, retries=policy.limits.requests),
         **found,
