@@ -37,7 +37,8 @@ class Asked(Body):
     model: Name
     user: Annotated[str, Field(max_length=MAX_NAME)] | None = None
 
-    def prompts(self) -> list[int]:
+    @property
+    def prompts(self) -> tuple[int, ...]:
         """Characters of each prompt."""
         raise NotImplementedError
 
@@ -51,7 +52,7 @@ class Asked(Body):
 
     def tokens(self, caps: Requests) -> int:  # noqa: ARG002  # answers are capped by them, where there are answers
         """An estimate, from characters by a rule of thumb."""
-        return sum(math.ceil(chars / CHARS_PER_TOKEN) for chars in self.prompts())
+        return sum(math.ceil(chars / CHARS_PER_TOKEN) for chars in self.prompts)
 
     @property
     def asks_usage(self) -> bool:

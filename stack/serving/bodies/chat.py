@@ -1,6 +1,7 @@
 """`POST /v1/chat/completions` (pure)."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -57,7 +58,7 @@ class Message(Body):
     @property
     def chars(self) -> int:
         content = sum(len(part.text) for part in self.content) if isinstance(self.content, list) else len(self.content or "")
-        return content + len(self.reasoning or "") + sum(call.chars for call in self.tool_calls or ())
+        return content + len(self.reasoning or "") + (sum(call.chars for call in self.tool_calls) if self.tool_calls else 0)
 
 
 class ChatBody(Sampling):
@@ -78,11 +79,12 @@ class ChatBody(Sampling):
         at_most("top_logprobs", self.top_logprobs, caps.logprobs)
         at_most("messages: their number", len(self.messages), caps.messages)
         check_tools(self.tools, self.tool_choice, caps)
-        at_most("messages: their characters", self.prompts()[0], caps.text_chars)
+        at_most("messages: their characters", self.prompts[0], caps.text_chars)
         return self
 
-    def prompts(self) -> list[int]:
-        return [sum(message.chars for message in self.messages) + sum(tool.chars for tool in self.tools or ())]
+    @cached_property
+    def prompts(self) -> tuple[int, ...]:
+        return (sum([message.chars for message in self.messages]) + sum([tool.chars for tool in self.tools or ()]),)
 
     def beginning(self) -> str:
         """Up to the first user message: what every later turn of a conversation begins with."""

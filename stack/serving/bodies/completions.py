@@ -1,6 +1,7 @@
 """`POST /v1/completions` (pure)."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -17,13 +18,14 @@ class CompletionBody(Sampling):
     @model_validator(mode="after")
     def _completion_within_caps(self, info: ValidationInfo) -> Self:
         caps = caps_of(info)
-        at_most("prompt: their number", len(self.prompts()), caps.choices)
-        at_most("prompt: its characters", sum(self.prompts()), caps.text_chars)
+        at_most("prompt: their number", len(self.prompts), caps.choices)
+        at_most("prompt: its characters", sum(self.prompts), caps.text_chars)
         at_most("logprobs", self.logprobs, caps.logprobs)
         return self
 
-    def prompts(self) -> list[int]:
-        return [len(text) for text in self._texts()]
+    @cached_property
+    def prompts(self) -> tuple[int, ...]:
+        return tuple(map(len, self._texts()))
 
     def beginning(self) -> str:
         return self._texts()[0]

@@ -5,6 +5,7 @@ judged. `dimensions` is passed on: the engine refuses it for a model that was no
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -22,12 +23,13 @@ class EmbeddingBody(Asked):
     @model_validator(mode="after")
     def _within_caps(self, info: ValidationInfo) -> Self:
         caps = caps_of(info)
-        at_most("input: their number", len(self.prompts()), caps.embedding_texts)
-        at_most("input: its characters", sum(self.prompts()), caps.text_chars)
+        at_most("input: their number", len(self.prompts), caps.embedding_texts)
+        at_most("input: its characters", sum(self.prompts), caps.text_chars)
         return self
 
-    def prompts(self) -> list[int]:
-        return [len(text) for text in self._texts()]
+    @cached_property
+    def prompts(self) -> tuple[int, ...]:
+        return tuple(map(len, self._texts()))
 
     def beginning(self) -> str:
         return self._texts()[0]

@@ -1,6 +1,6 @@
 """JSON Schemas that clients send, for answers and for tools: what the engine's grammar compiler may be given (pure).
 
-Refused are regular expressions, references out of the document, huge repetitions and deep nesting.
+Refused are regular expressions, lengths of strings, references out of the document, huge repetitions and deep nesting.
 """
 
 import json
@@ -9,10 +9,18 @@ from typing import Any
 from stack.serving.bodies.base import at_most
 from stack.serving.policy import Requests
 
-REPEATS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
+REPEATS = frozenset({"minItems", "maxItems", "minProperties", "maxProperties"})
 REPEAT_LIMIT = 1024
 """Grammars unroll repetitions, so their number is a size."""
-REFUSED_KEYWORDS = frozenset({"pattern", "patternProperties"})
+_LENGTH = "the engine takes seconds for each length of a string: check it in the answer"
+REFUSED_KEYWORDS = {
+    "pattern": "regular expressions",
+    "patternProperties": "regular expressions",
+    # Measured with xgrammar 0.2.8 and 49,152 tokens: a schema of 1.3 KB with 32 lengths about 200 takes 177 s of a shared core.
+    "minLength": _LENGTH,
+    "maxLength": _LENGTH,
+}
+"""With the reason that is told."""
 NAME_MAPS = frozenset({"properties", "$defs", "definitions"})
 """Keywords whose keys are names of the author's choice, not keywords."""
 
@@ -43,7 +51,7 @@ def _check(node: Any, depth_left: int, where: str, *, names: bool) -> None:
 
 def _check_keyword(key: str, value: Any, where: str) -> None:
     if key in REFUSED_KEYWORDS:
-        raise ValueError(f"{where}: keyword {key} is not accepted (regular expressions)")
+        raise ValueError(f"{where}: keyword {key} is not accepted ({REFUSED_KEYWORDS[key]})")
     if key == "$ref" and not (isinstance(value, str) and value.startswith("#")):
         raise ValueError(f"{where}: $ref must stay inside the document")
     if key in REPEATS and not (isinstance(value, int) and 0 <= value <= REPEAT_LIMIT):

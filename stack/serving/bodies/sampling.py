@@ -78,7 +78,7 @@ class Sampling(Asked):
 
     def tokens(self, caps: Requests) -> int:
         """Prompts by their characters, and every answer as long as it may be."""
-        return super().tokens(caps) + len(self.prompts()) * (self.n or 1) * (self.answer_cap() or caps.max_tokens)
+        return super().tokens(caps) + len(self.prompts) * (self.n or 1) * (self.answer_cap() or caps.max_tokens)
 
 
 def _check_format(form: ResponseFormat, caps: Requests) -> None:

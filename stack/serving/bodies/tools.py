@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
@@ -22,6 +23,10 @@ class Function(Body):
     parameters: dict[str, JsonValue] | None = None
     strict: bool | None = None
 
+    @cached_property
+    def parameters_bytes(self) -> int:
+        return schema_bytes(self.parameters or {})
+
 
 class Tool(Body):
     type: Literal["function"]
@@ -31,7 +36,7 @@ class Tool(Body):
     def chars(self) -> int:
         """What the prompt grows by: templates write tools out as JSON."""
         function = self.function
-        return len(function.name) + len(function.description or "") + schema_bytes(function.parameters or {})
+        return len(function.name) + len(function.description or "") + function.parameters_bytes
 
 
 class ChosenFunction(Body):
@@ -75,7 +80,7 @@ def check_tools(tools: Sequence[Tool] | None, choice: str | ToolChoice | None, c
     for index, tool in enumerate(tools):
         check_schema(tool.function.parameters or {}, caps, field=f"tools.{index}.function.parameters")
     # A forced call compiles all of them into one grammar.
-    at_most("tools: bytes of their parameters", sum(schema_bytes(tool.function.parameters or {}) for tool in tools), caps.tools_bytes)
+    at_most("tools: bytes of their parameters", sum(tool.function.parameters_bytes for tool in tools), caps.tools_bytes)
     if isinstance(choice, ToolChoice) and choice.function.name not in names:
         raise ValueError("field `tool_choice.function.name`: none of `tools` has this name")
 

@@ -87,7 +87,7 @@ def test_what_clients_of_the_api_send_passes(extra: dict[str, Any]) -> None:
 
 
 def test_a_schema_within_the_caps_passes_even_with_a_property_named_like_a_keyword() -> None:
-    check(with_format({"type": "object", "properties": {"pattern": {"type": "string", "maxLength": 10}}, "required": ["pattern"]}))
+    check(with_format({"type": "object", "properties": {"pattern": {"type": "array", "maxItems": 10}}, "required": ["pattern"]}))
 
 
 @pytest.mark.parametrize("kind", BASES)
@@ -157,7 +157,9 @@ def test_beyond_a_cap_the_answer_names_the_field(fields: dict[str, Any], told: s
         ({"patternProperties": {"^a": {}}}, "patternProperties is not accepted"),
         ({"$ref": "http://10.0.0.1/schema"}, "must stay inside"),
         ({"type": "array", "minItems": 10**9}, "minItems must be"),
-        ({"type": "string", "maxLength": 1.5}, "maxLength must be"),
+        ({"type": "array", "maxItems": 1.5}, "maxItems must be"),
+        ({"type": "string", "maxLength": 10}, "maxLength is not accepted (the engine takes seconds"),
+        ({"items": {"minLength": 1}}, "minLength is not accepted"),
         ({"enum": ["x" * CAPS.schema_bytes]}, "its bytes"),
     ],
 )
