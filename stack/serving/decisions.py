@@ -192,7 +192,7 @@ def build_app(decider: Decider) -> Starlette:
 
     async def decide(request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1")
-        if (request.method, path) == ("GET", decider.policy.health_path):
+        if (request.method, path) == ("GET", decider.policy.health_path) and not request.scope["query_string"]:
             return Response(status_code=200)
         authorization = tuple(request.headers.getlist("authorization"))
         call = Call(request.method, path, request.scope["query_string"], authorization, await request.body(), request.headers.get(CLAIMS_HEADER))

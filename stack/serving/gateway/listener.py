@@ -14,8 +14,10 @@ from stack.serving.policy import GatewayPolicy
 
 DROPPED_HEADERS = (
     "cookie",
+    "endpoint-load-metrics-format",
     "forwarded",
     "proxy-authorization",
+    "x-data-parallel-rank",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",
@@ -26,8 +28,10 @@ DROPPED_HEADERS = (
     "x-real-ip",
     "x-request-id",
     "x-rewrite-url",
+    "x-session-id",
+    "x-vllm-priority",
 )
-"""Of the client: nothing behind the gateway may take them for the gateway's word."""
+"""Of the client: nothing behind the gateway may take them for the gateway's word. vLLM obeys some of them: a client would choose its own priority."""
 DROPPED_PREFIXES = ("x-envoy-", "x-stackproof-")
 """`x-envoy-*` would let a client choose retries and timeouts."""
 

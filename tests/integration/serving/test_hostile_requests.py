@@ -251,7 +251,6 @@ def test_every_part_of_a_message_but_text_is_refused(target: Target) -> None:
     refuse(target, [Hostile(str(part), post(KEY, json.dumps({**BODY, "messages": [{"role": "user", "content": [part]}]}).encode()), BAD) for part in parts])
 
 
-@pytest.mark.xfail(strict=True, reason="the gateway passes headers on that the engine obeys: priority, session, rank and format of the load report")
 @pytest.mark.skipif(not engine_surface.is_installed(), reason="the engine is not installed")
 def test_no_header_that_the_engine_obeys_comes_from_a_client(target: Target) -> None:
     known = sorted(engine_surface.headers() - {"authorization", "content-type", "x-request-id"})
@@ -259,7 +258,6 @@ def test_no_header_that_the_engine_obeys_comes_from_a_client(target: Target) -> 
     assert not set(known) & set(target.gateway.reached[0])
 
 
-@pytest.mark.xfail(strict=True, reason="the health path takes a query string, and passes it on to the engine without a key")
 def test_the_health_path_takes_no_query(target: Target) -> None:
     assert target.send(head("GET", f"{POLICY.health_path}?a=b", CLOSE)) in ([400], [404])
 
