@@ -76,6 +76,8 @@ def _deployment(model: str | None, replicas: int, max_model_len: int | None, fil
     from stack.serving.deployment import DeployedModel, Deployment, load_deployment
     from stack.serving.errors import ServingError
 
+    if max_model_len is not None and max_model_len < 1:
+        raise ServingError(f"--max-model-len: must be at least 1, got {max_model_len}")
     if file is None:
         found = Deployment(models=(DeployedModel(model=model or DEFAULT_MODEL, replicas=replicas, max_model_len=max_model_len),))
     elif model is not None or replicas != 1 or max_model_len is not None:

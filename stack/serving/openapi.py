@@ -105,9 +105,6 @@ def _cap(name: str, field: dict[str, Any], caps: Requests) -> None:
             form[CAP_KEYWORD[form["type"]]] = getattr(caps, cap)
         if "patternProperties" in form:
             form["additionalProperties"] = False
-        if form.get("const") is False:  # pydantic takes 0 for it, even where it is strict
-            del form["const"], form["type"]
-            form["enum"] = [False, 0]
 
 
 def _response_format() -> dict[str, Any]:
@@ -144,8 +141,7 @@ def _given_schema() -> dict[str, Any]:
     items = {"type": "array", "items": node}
     keywords = {
         **dict.fromkeys(sorted(REFUSED_KEYWORDS), False),
-        # `check_schema` takes true and false for 1 and 0 here, so the document does.
-        **{keyword: {"type": ["integer", "boolean"], "minimum": 0, "maximum": REPEAT_LIMIT} for keyword in sorted(REPEATS)},
+        **{keyword: {"type": "integer", "minimum": 0, "maximum": REPEAT_LIMIT} for keyword in sorted(REPEATS)},
         **{keyword: {"anyOf": [scalar, items, {"type": "object", "additionalProperties": node}]} for keyword in sorted(NAME_MAPS)},
         "$ref": {"type": "string", "pattern": "^#"},
     }

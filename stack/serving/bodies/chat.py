@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, model_validator
 
 from stack.serving.bodies.base import Body, Name, Passage, at_most, caps_of
 from stack.serving.bodies.sampling import Sampling
@@ -12,6 +12,16 @@ from stack.serving.bodies.tools import Tool, ToolCall, ToolChoice, check_argumen
 
 FOREIGN_ROLES = frozenset({"user", "tool"})
 """Whose words are not the application's own."""
+
+
+def _not_stored(value: bool) -> bool:
+    if value:
+        raise ValueError("nothing is stored here")
+    return value
+
+
+# Literal[False] would take 0, which the engine may read otherwise.
+NotStored = Annotated[bool, AfterValidator(_not_stored), WithJsonSchema({"const": False, "type": "boolean"})]
 
 
 class TextPart(Body):
@@ -70,7 +80,7 @@ class ChatBody(Sampling):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    store: Literal[False] | None = None
+    store: NotStored | None = None
 
     @model_validator(mode="after")
     def _chat_within_caps(self, info: ValidationInfo) -> Self:

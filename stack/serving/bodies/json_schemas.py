@@ -54,5 +54,5 @@ def _check_keyword(key: str, value: Any, where: str) -> None:
         raise ValueError(f"{where}: keyword {key} is not accepted ({REFUSED_KEYWORDS[key]})")
     if key == "$ref" and not (isinstance(value, str) and value.startswith("#")):
         raise ValueError(f"{where}: $ref must stay inside the document")
-    if key in REPEATS and not (isinstance(value, int) and 0 <= value <= REPEAT_LIMIT):
+    if key in REPEATS and not (type(value) is int and 0 <= value <= REPEAT_LIMIT):  # True is an int too
         raise ValueError(f"{where}: {key} must be a whole number between 0 and {REPEAT_LIMIT}")

@@ -9,7 +9,7 @@ from stack.serving.bodies.json_schemas import check_schema
 from stack.serving.policy import Requests
 
 MAX_STOP = 256
-TokenId = Annotated[str, Field(pattern=r"^\d{1,7}$")]
+TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,7}$")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
