@@ -13,18 +13,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
 
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
 from stack.serving.audit_log import AuditLog
 from stack.serving.chat import read_key
-from stack.serving.decisions import Decider, build_app
+from stack.serving.decisions import Decider
 from stack.serving.errors import ServingError
 from stack.serving.keys import WatchedKeys
 from stack.serving.listed import read_listed
 from stack.serving.metrics import GatewayMetrics, serve_metrics
 from stack.serving.policy import load_policy
+from stack.serving.policy_app import Application, build_app
 
 KEEP_ALIVE_S = 75
 
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _serve(app: Starlette, options: argparse.Namespace) -> None:
+def _serve(app: Application, options: argparse.Namespace) -> None:
     uvicorn.run(
         app,
         host=options.host,
@@ -69,6 +69,7 @@ def _serve(app: Starlette, options: argparse.Namespace) -> None:
         log_level="warning",
         lifespan="off",
         server_header=False,
+        date_header=False,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
 

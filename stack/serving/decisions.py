@@ -1,36 +1,32 @@
-"""The policy service's application: decisions, and the accounts of tenants that they are charged to (edge: HTTP)."""
+"""The policy service's decisions, and the accounts of tenants that they are charged to (logic; `policy_app` is its HTTP)."""
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import hmac
-import math
 import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
-
 from stack.serving.audit_log import AuditLog, Decision
 from stack.serving.errors import ServingError
-from stack.serving.gateway import CLAIMS_HEADER, LIST_PATH, MODEL_HEADER, PREFIX_HEADER, REPORT_PATH, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
+from stack.serving.gateway import MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
-from stack.serving.listed import ListedModel, openai_list
+from stack.serving.listed import ListedModel
 from stack.serving.metrics import GatewayMetrics
 from stack.serving.policy import GatewayPolicy
 from stack.serving.quotas import OverLimitError, Quotas, SlotsTakenError
 from stack.serving.reports import read_reports
 from stack.serving.requests import RefusedError
-from stack.serving.traces import trace_id_of
 
 SLOT_WAIT_S = 0.25
 """A client that asks again as soon as its answer is complete is ahead of Envoy's report of that end: it may wait this long for the slot."""
 SALT_CHARS = 32
+MOST_SALTS = 4096
+"""Kept of those worked out; a tenant more is worked out again."""
 REASON_CHARS = 200
 HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,128}")
 """Names of models that may go into a header: a client chose them where no list says what is served."""
@@ -173,6 +169,7 @@ class Decider:
         return True
 
 
+@functools.lru_cache(maxsize=MOST_SALTS)
 def cache_salt(secret: str, tenant: str) -> str:
     """Tells tenants' prefixes apart in the engine's cache: the same for one tenant at every policy service that shares the secret, and not to be guessed."""
     return hmac.new(secret.encode(), b"cache-salt\0" + tenant.encode(), hashlib.sha256).hexdigest()[:SALT_CHARS]
@@ -185,39 +182,3 @@ def prefix_digest(salt: str, beginning: str) -> str:
 
 def _refused(over: OverLimitError) -> RefusedError:
     return RefusedError(str(over), status=400 if over.retry_after_s is None else 429, retry_after_s=over.retry_after_s)
-
-
-def build_app(decider: Decider) -> Starlette:
-    """The ASGI application that Envoy asks and reports to."""
-
-    async def decide(request: Request) -> Response:
-        path = request.scope["raw_path"].decode("latin-1")
-        if (request.method, path) == ("GET", decider.policy.health_path) and not request.scope["query_string"]:
-            return Response(status_code=200)
-        authorization = tuple(request.headers.getlist("authorization"))
-        call = Call(request.method, path, request.scope["query_string"], authorization, await request.body(), request.headers.get(CLAIMS_HEADER))
-        try:
-            trace_id = trace_id_of(request.headers.get("traceparent"))
-            grants = await decider.decide(call, request.headers.get("x-request-id", ""), request.is_disconnected, trace_id)
-        except ServingError:  # the keys are not to be had: Envoy makes 503 of it
-            return Response(status_code=503)
-        except RefusedError as refused:
-            return PlainTextResponse(str(refused), refused.status, _refusal_headers(refused))
-        return Response(status_code=200, headers=grants)
-
-    async def listed(_: Request) -> Response:
-        return JSONResponse(openai_list(decider.models))
-
-    async def ended(request: Request) -> Response:
-        decider.ended(await request.body())
-        return Response(status_code=200)
-
-    own = [Route(REPORT_PATH, ended, methods=["POST"]), Route(LIST_PATH, listed, methods=["GET"])]
-    return Starlette(routes=[*own, Route("/{path:path}", decide, methods=["GET", "POST"])])
-
-
-def _refusal_headers(refused: RefusedError) -> dict[str, str]:
-    headers = {"www-authenticate": "Bearer"} if refused.status == 401 else {}
-    if refused.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, math.ceil(refused.retry_after_s)))
-    return headers

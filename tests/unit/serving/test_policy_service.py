@@ -3,10 +3,11 @@ import json
 import pytest
 from starlette.testclient import TestClient
 
-from stack.serving.decisions import Decider, build_app
+from stack.serving.decisions import Decider
 from stack.serving.judge import Call, judge
 from stack.serving.keys import ApiKey, KeyRing, hash_key
 from stack.serving.policy import load_policy
+from stack.serving.policy_app import build_app
 from stack.serving.requests import RefusedError
 from stack.serving.tenants import Principal
 
