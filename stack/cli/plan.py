@@ -11,8 +11,10 @@ from stack.cli.output import JsonOption, print_json, print_table
 from stack.runtime.errors import StackproofError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stack.serving.plan import EnginePlan, Hardware
-    from stack.serving.prediction import Predictions
+    from stack.serving.prediction import Beside, Predictions
 
 
 class Format(StrEnum):
@@ -48,6 +50,9 @@ def plan(
     profile: Annotated[
         Path | None, typer.Option("--profile", metavar="FILE", help="profile.json of the device: measured rates in place of published ones.")
     ] = None,
+    measured: Annotated[
+        Path | None, typer.Option("--measured", metavar="RUN", help="Folder of a `bench run` against this plan's engine: its rates beside the ceilings.")
+    ] = None,
     form: Annotated[Format, typer.Option("--format", help="vllm: its arguments; helm: values of the chart; ray: a Ray Serve LLM configuration.")] = Format.text,
     as_json: JsonOption = False,
 ) -> None:
@@ -60,7 +65,7 @@ def plan(
     if as_json and form not in (Format.text, Format.json):
         raise StackproofError(f"--json and --format {form} ask for two forms: leave one out")
     entry, target = find_model(model), _hardware(inventory, hardware)
-    measured = load_profile(profile) if profile is not None else None
+    device = load_profile(profile) if profile is not None else None
     kv: Literal["auto", "fp8"] = "auto" if kv_cache_dtype is None else "fp8"
     chosen = make_plan(
         target,
@@ -70,17 +75,56 @@ def plan(
         kv_cache_dtype=kv,
         draft=find_model(draft) if draft is not None else None,
         level=parse_service_level(slo) if slo is not None else None,
-        profile=measured,
+        profile=device,
     )
     if form in (Format.vllm, Format.helm, Format.ray):
         sys.stdout.write(_rendered(chosen, form))
         return
-    predictions = predict_plan(chosen, entry, target, profile=measured)
+    predictions = predict_plan(chosen, entry, target, profile=device)
+    run = None if measured is None else _beside(measured, lambda case: predict_plan(chosen, entry, target, profile=device, case=case))
     if as_json or form is Format.json:
         told = {"predictions": [each.model_dump(mode="json") for each in predictions.cases], "predictions_reason": predictions.reason}
+        told |= {"beside_run": [row.model_dump(mode="json") for row in run]} if run is not None else {}
         print_json({**chosen.model_dump(mode="json"), "vllm_arguments": chosen.vllm_arguments(), "environment": chosen.environment(), **told})
         return
     _print_plan(chosen, predictions, memory_class=target.memory_class)
+    if run is not None:
+        _print_beside(run)
+
+
+def _beside(folder: Path, predicted: "Callable[[tuple[int, int]], Predictions]") -> "tuple[Beside, ...]":
+    """The run's rates beside the ceilings for as many requests at a time, of as many tokens, as it had on average.
+
+    Requests at a time by Little's law: arrivals a second x seconds a request. StackproofError when the run has no such figures.
+    """
+    from pydantic import ValidationError
+
+    from bench.results.files import SUMMARY
+    from bench.results.summary import Summary
+    from stack.serving.prediction import beside
+
+    try:
+        summary = Summary.model_validate_json((folder / SUMMARY).read_bytes())
+    except OSError as error:
+        raise StackproofError(f"--measured {folder}: {SUMMARY} cannot be read: {error.strerror}: name the folder that `bench run --out` wrote") from None
+    except ValidationError:
+        raise StackproofError(f"--measured {folder}: {SUMMARY} is none of this version: run the benchmark again") from None
+    rates, whole = summary.rates, summary.metrics.e2e_ms.mean
+    if not rates.requests_per_s or not whole or rates.output_tokens_per_s is None or rates.input_tokens_per_s is None:
+        raise StackproofError(f"--measured {folder}: the run has no rate of requests and tokens to set beside the plan")
+    tokens = (rates.input_tokens_per_s + rates.output_tokens_per_s / 2) / rates.requests_per_s
+    cases = predicted((max(1, round(rates.requests_per_s * whole / 1000)), max(1, round(tokens)))).cases
+    if not cases:
+        raise StackproofError("--measured: nothing is predicted for this device: give --profile")
+    return beside(cases[0], output_tokens_per_s=rates.output_tokens_per_s, input_tokens_per_s=rates.input_tokens_per_s)
+
+
+def _print_beside(rows: "tuple[Beside, ...]") -> None:
+    from stack.serving.prediction import used_share
+
+    told = [(row.what, f"{row.predicted_tokens_per_s:,.1f}", f"{row.measured_tokens_per_s or 0:,.1f}", f"{row.ratio or 0:.1%}") for row in rows]
+    print_table(("", "at most, tokens/s (computed)", "measured, tokens/s", "of it"), told, title="The run beside the ceilings for its load")
+    typer.echo(f"decode and prefill together would have kept an ideal engine busy {used_share(rows) or 0:.0%} of the time")
 
 
 def _hardware(inventory: Path | None, hardware: str | None) -> "Hardware":

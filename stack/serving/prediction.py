@@ -69,8 +69,11 @@ def predict(rates: Rates, load: Load, *, dtype: str, batch: int = 1, context_tok
     )
 
 
-def predict_plan(plan: EnginePlan, model: CatalogModel, hardware: Hardware, *, profile: Profile | None = None) -> Predictions:
-    """One sequence at its start and at its full length, and as many as the plan decodes at a time with what its KV cache holds of each.
+def predict_plan(
+    plan: EnginePlan, model: CatalogModel, hardware: Hardware, *, profile: Profile | None = None, case: tuple[int, int] | None = None
+) -> Predictions:
+    """For `case`, sequences at a time and the context of each; without it one sequence at its start and at its full length, and as many as the plan
+    decodes at a time with what its KV cache holds of each.
 
     ServingError when the profile is of another kind of device, or lacks what is needed.
     """
@@ -81,7 +84,7 @@ def predict_plan(plan: EnginePlan, model: CatalogModel, hardware: Hardware, *, p
         return Predictions(cases=(), reason=f"the rates of {hardware.name} are not in the catalog: measure them with `stackproof profile` and give --profile")
     load = load_of(model, plan.memory, plan.parallel, dtype=plan.dtype, quantization=quantization)
     full = min(plan.max_model_len, max(1, plan.memory.kv_tokens // plan.max_num_seqs))
-    cases = dict.fromkeys([(1, 1), (1, plan.max_model_len), (plan.max_num_seqs * plan.parallel.data, full)])
+    cases = dict.fromkeys([case] if case else [(1, 1), (1, plan.max_model_len), (plan.max_num_seqs * plan.parallel.data, full)])
     return Predictions(cases=tuple(predict(rates, load, dtype=dtype, batch=batch, context_tokens=context) for batch, context in cases))
 
 

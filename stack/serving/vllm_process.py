@@ -97,6 +97,8 @@ def engine_environment(plan: EnginePlan, *, key: str, private: Path, devices: tu
     compiled.mkdir(parents=True, exist_ok=True, mode=0o700)
     # PYTHONSAFEPATH: nothing in the engine's working folder can stand in for a module.
     own = {"PYTHONSAFEPATH": "1", "HOME": str(private), "TMPDIR": str(private), "VLLM_CACHE_ROOT": str(compiled), "VLLM_API_KEY": key}
+    # Even without compilation of the model some functions are compiled, log-probabilities among them: once, not at every start.
+    own["TORCHINDUCTOR_CACHE_DIR"] = str(compiled / "inductor")
     if devices:
         own[VISIBLE[plan.device]] = ",".join(map(str, devices))
     return {name: os.environ[name] for name in INHERITED if name in os.environ} | own | plan.environment()
