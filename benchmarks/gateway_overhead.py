@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -39,8 +39,8 @@ from bench.run import RunOptions, Watching, run_workload
 from stack.runtime.net import LOOPBACK, free_port
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
-from stack.serving.envoy_process import start_envoy, start_policy_service
-from stack.serving.gateway import Addresses, Pool
+from stack.serving.envoy_process import gateway_before
+from stack.serving.gateway import Pool
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.policy import load_policy
 
@@ -88,31 +88,11 @@ def direct(address: str, folder: Path) -> Iterator[Way]:  # noqa: ARG001
 
 @contextmanager
 def gateway(address: str, folder: Path) -> Iterator[Way]:
-    key, port, policy = new_key(), free_port(), load_policy()
+    key = new_key()
     (folder / "engine.key").write_text("sp-none")
     write_keys(folder / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key(key)),))
-    with ExitStack() as stack:
-        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
-        service = start_policy_service(
-            policy,
-            policy_file=folder / "policy.yaml",
-            keys=folder / "keys.json",
-            engine_key=folder / "engine.key",
-            address=private / "policy.sock",
-            audit_log=folder / "audit.jsonl",
-            log=folder / "policy.log",
-        )
-        stack.callback(service.stop)
-        addresses = Addresses(
-            listen=f"{LOOPBACK}:{port}",
-            pools=(Pool(engines=(address,)),),
-            policy_service=f"unix:{private / 'policy.sock'}",
-            admin=f"unix:{private / 'admin.sock'}",
-            access_log=str(folder / "access.log"),
-        )
-        envoy = start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log")
-        stack.callback(envoy.stop)
-        yield Way("gateway", f"http://{LOOPBACK}:{port}", key, {"Envoy": envoy, "policy service": service})
+    with gateway_before((Pool(engines=(address,)),), load_policy(), folder) as started:
+        yield Way("gateway", started.url, key, {"Envoy": started.envoy, "policy service": started.policy_service})
 
 
 def router(program: Path, *arguments: str) -> Callable[[str, Path], contextlib.AbstractContextManager[Way]]:

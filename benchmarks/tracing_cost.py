@@ -28,8 +28,8 @@ import yaml
 
 from stack.runtime.net import LOOPBACK, free_port
 from stack.runtime.process import Child
-from stack.serving.envoy_process import start_envoy, start_policy_service
-from stack.serving.gateway import Addresses, Pool
+from stack.serving.envoy_process import gateway_before
+from stack.serving.gateway import Pool
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.policy import GatewayPolicy, Metrics, Tracing, load_policy
 
@@ -70,32 +70,12 @@ def policies(endpoint: str) -> dict[str, GatewayPolicy]:
 
 @contextmanager
 def gateway(policy: GatewayPolicy, engine: str, folder: Path) -> Iterator[tuple[str, Path, Child, Child]]:
-    key, port = new_key(), free_port()
+    key = new_key()
     (folder / "api.key").write_text(key)
     (folder / "engine.key").write_text("sp-none")
     write_keys(folder / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key(key)),))
-    with ExitStack() as stack:
-        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
-        service = start_policy_service(
-            policy,
-            policy_file=folder / "policy.yaml",
-            keys=folder / "keys.json",
-            engine_key=folder / "engine.key",
-            address=private / "policy.sock",
-            audit_log=folder / "audit.jsonl",
-            log=folder / "policy.log",
-        )
-        stack.callback(service.stop)
-        addresses = Addresses(
-            listen=f"{LOOPBACK}:{port}",
-            pools=(Pool(engines=(engine,)),),
-            policy_service=f"unix:{private / 'policy.sock'}",
-            admin=f"unix:{private / 'admin.sock'}",
-            access_log=str(folder / "access.log"),
-        )
-        envoy = start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log")
-        stack.callback(envoy.stop)
-        yield f"http://{LOOPBACK}:{port}", folder / "api.key", envoy, service
+    with gateway_before((Pool(engines=(engine,)),), policy, folder) as started:
+        yield started.url, folder / "api.key", started.envoy, started.policy_service
 
 
 def cpu_s(child: Child) -> float:

@@ -1,15 +1,20 @@
 """Envoy and the policy service as child processes (edge)."""
 
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import yaml
 
 from stack.runtime.files import write_atomic
+from stack.runtime.net import LOOPBACK, free_port
 from stack.runtime.process import Child
 from stack.serving.errors import ServingError
-from stack.serving.gateway import Addresses, render_envoy, render_secrets
+from stack.serving.gateway import Addresses, Pool, Served, render_envoy, render_secrets
 from stack.serving.policy import GatewayPolicy
 from stack.serving.tokens import check_key_set
 
@@ -57,6 +62,54 @@ def start_envoy(policy: GatewayPolicy, addresses: Addresses, *, config: Path, lo
     options = ["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning", "--file-flush-interval-msec", "500"]
     child = Child.start("gateway", [str(envoy_binary()), "-c", str(config), *options], log=log, grace_s=GRACE_S)
     return _ready(child, Path(addresses.admin.removeprefix("unix:")), "/ready")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Envoy and its policy service, on loopback."""
+
+    url: str
+    policy_service: Child
+    envoy: Child
+    admin: Path
+    """Envoy's admin socket."""
+
+
+@contextmanager
+def gateway_before(
+    pools: tuple[Pool, ...], policy: GatewayPolicy, folder: Path, *, models: tuple[Served, ...] = (), listed: Path | None = None
+) -> Iterator[Gateway]:
+    """A gateway before engines that somebody else runs, until the block ends; nobody starts it again.
+
+    `folder` has keys.json and engine.key, and gets configuration and logs.
+    """
+    port = free_port()
+    with ExitStack() as stack:
+        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
+        service = start_policy_service(
+            policy,
+            policy_file=folder / "policy.yaml",
+            keys=folder / "keys.json",
+            engine_key=folder / "engine.key",
+            address=private / "policy.sock",
+            audit_log=folder / "audit.jsonl",
+            models=listed,
+            log=folder / "policy.log",
+        )
+        stack.callback(service.stop)
+        addresses = Addresses(
+            listen=f"{LOOPBACK}:{port}",
+            pools=pools,
+            models=models,
+            policy_service=f"unix:{private / 'policy.sock'}",
+            admin=f"unix:{private / 'admin.sock'}",
+            secrets=str(folder),
+            access_log=str(folder / "access.log"),
+        )
+        envoy = start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log")
+        stack.callback(envoy.stop)
+        scheme = "https" if policy.tls else "http"
+        yield Gateway(f"{scheme}://{LOOPBACK}:{port}", service, envoy, private / "admin.sock")
 
 
 def _ready(child: Child, address: Path, path: str) -> Child:

@@ -1,7 +1,6 @@
 """A fleet of reference servers behind the real gateway: everything of a deployment but the engine."""
 
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from stack.runtime.net import free_port
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
 from stack.serving.deployment import Deployment
-from stack.serving.envoy_process import start_envoy, start_policy_service
+from stack.serving.envoy_process import gateway_before
 from stack.serving.fleet import Fleet, lay_out
 from stack.serving.fleet.gateway_admin import GatewayAdmin
 from stack.serving.fleet.layout import gateway_pool, served_models
-from stack.serving.gateway import Addresses
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.listed import ListedModel, write_listed
 from stack.serving.policy import GatewayPolicy, load_policy
@@ -51,7 +49,7 @@ def start_mock_fleet(
     folder: Path, deployment: Deployment, *options: str, policy: GatewayPolicy | None = None, own_options: dict[str, tuple[str, ...]] | None = None
 ) -> Iterator[MockFleet]:
     """Each engine of the deployment is a reference server with `options`, and `own_options` by its name."""
-    rules, port, key = policy or load_policy(), free_port(), new_key()
+    rules, key = policy or load_policy(), new_key()
     pools = lay_out(deployment, collect_inventory())
     ports = {engine.name: free_port() for pool in pools for engine in pool.engines}
     lives: dict[str, int] = {}
@@ -65,7 +63,6 @@ def start_mock_fleet(
         return child
 
     with ExitStack() as stack:
-        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
         fleet = Fleet(pools, {name: f"127.0.0.1:{number}" for name, number in ports.items()}, folder, start)
         stack.callback(fleet.stop)
         fleet.start(Reporter())
@@ -75,28 +72,10 @@ def start_mock_fleet(
             ListedModel(id=pool.served_name, task=pool.task, owned_by="nobody", created=1, max_model_len=512) for pool in pools if not pool.canary_of
         )
         (folder / "models.json").write_text(write_listed(listed))
-        service = start_policy_service(
-            rules,
-            policy_file=folder / "policy.yaml",
-            keys=folder / "keys.json",
-            engine_key=folder / "engine.key",
-            address=private / "policy.sock",
-            audit_log=folder / "audit.jsonl",
-            models=folder / "models.json",
-            log=folder / "policy.log",
-        )
-        stack.callback(service.stop)
-        addresses = Addresses(
-            listen=f"127.0.0.1:{port}",
-            pools=tuple(gateway_pool(pool, fleet.addresses, str(fleet.endpoints_file(pool))) for pool in pools),
-            models=served_models(pools) if deployment.by_model else (),
-            policy_service=f"unix:{private / 'policy.sock'}",
-            admin=f"unix:{private / 'admin.sock'}",
-            secrets=str(folder),
-            access_log=str(folder / "access.log"),
-        )
-        stack.callback(start_envoy(rules, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
-        yield MockFleet(f"http://127.0.0.1:{port}", key, fleet, stack.enter_context(GatewayAdmin(private / "admin.sock")), folder)
+        behind = tuple(gateway_pool(pool, fleet.addresses, str(fleet.endpoints_file(pool))) for pool in pools)
+        models = served_models(pools) if deployment.by_model else ()
+        gateway = stack.enter_context(gateway_before(behind, rules, folder, models=models, listed=folder / "models.json"))
+        yield MockFleet(gateway.url, key, fleet, stack.enter_context(GatewayAdmin(gateway.admin)), folder)
 
 
 def _healthy(port: int) -> bool:

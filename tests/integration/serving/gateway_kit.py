@@ -2,7 +2,6 @@
 
 import json
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stack.runtime.net import free_port
 from stack.runtime.process import Child
-from stack.serving.envoy_process import start_envoy, start_policy_service
-from stack.serving.gateway import Addresses, Pool
+from stack.serving.envoy_process import gateway_before
+from stack.serving.gateway import Pool
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.policy import GatewayPolicy, load_policy
 
@@ -131,7 +129,7 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
         def log_message(self, *_: object) -> None:
             pass
 
-    policy, key, port = policy or load_policy(), new_key(), free_port()
+    policy, key = policy or load_policy(), new_key()
     policy = policy.model_copy(update={"timeouts": policy.timeouts.model_copy(update={"headers_s": 1.0, "request_s": 1.0})})
     write_keys(folder / "keys.json", keys or (ApiKey(tenant="clinic", sha256=hash_key(key)),))
     (folder / "engine.key").write_text(ENGINE_KEY)
@@ -139,27 +137,6 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
         engine = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Echo))
         threading.Thread(target=engine.serve_forever, daemon=True).start()
         stack.callback(engine.shutdown)
-        private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
-        service = start_policy_service(
-            policy,
-            policy_file=folder / "policy.yaml",
-            keys=folder / "keys.json",
-            engine_key=folder / "engine.key",
-            address=private / "policy.sock",
-            audit_log=folder / "audit.jsonl",
-            log=folder / "policy.log",
-        )
-        stack.callback(service.stop)
-        addresses = Addresses(
-            listen=f"127.0.0.1:{port}",
-            pools=(Pool(engines=(f"127.0.0.1:{engine.server_port}",)),),
-            policy_service=f"unix:{private / 'policy.sock'}",
-            admin=f"unix:{private / 'admin.sock'}",
-            secrets=str(folder),
-            access_log=str(folder / "access.log"),
-        )
-        stack.callback(start_envoy(policy, addresses, config=folder / "envoy.yaml", log=folder / "gateway.log").stop)
-        scheme = "https" if policy.tls else "http"
-        yield EchoGateway(
-            f"{scheme}://127.0.0.1:{port}", key, reached, bodies, go, folder / "keys.json", service, folder / "access.log", private / "admin.sock"
-        )
+        gateway = stack.enter_context(gateway_before((Pool(engines=(f"127.0.0.1:{engine.server_port}",)),), policy, folder))
+        access_log = folder / "access.log"
+        yield EchoGateway(gateway.url, key, reached, bodies, go, folder / "keys.json", gateway.policy_service, access_log, gateway.admin)
