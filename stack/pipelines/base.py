@@ -82,7 +82,7 @@ class Stage(Frozen, ABC):
 
     kind: str
 
-    def digest(self, work: Work) -> str:
+    def digest(self, work: Work) -> str:  # noqa: ARG002 -- for those that read a file
         """SHA-256 of what decides its output; a stage that reads a file adds the file's hash."""
         body = {"stage": self.kind, "version": self.VERSION, **self.model_dump(mode="json")}
         return hashlib.sha256(canonical_json(body)).hexdigest()
