@@ -21,7 +21,8 @@ def interface(labels: Sequence[str]) -> str:
     ET.SubElement(view, "Text", name=TEXT, value=f"${TEXT}")
     choices = ET.SubElement(view, "Choices", name=CHOICE, toName=TEXT, choice="single", showInline="true", required="true")
     for place, label in enumerate(labels, start=1):
-        ET.SubElement(choices, "Choice", value=label, **({"hotkey": str(place % 10)} if place <= 10 else {}))
+        key = {"hotkey": str(place % 10)} if place <= 10 else {}
+        ET.SubElement(choices, "Choice", {"value": label, **key})
     ET.SubElement(view, "TextArea", name=NOTE, toName=TEXT, placeholder="Note", maxSubmissions="1")
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"

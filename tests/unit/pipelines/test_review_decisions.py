@@ -24,15 +24,19 @@ def decision(seq: int, who: str, record_id: str, label: str | None, kind: Kind =
     return Decision(record_id=record_id, text_sha256=digest, reviewer=who, label=label, at=AT, kind=kind, seq=seq)
 
 
+def written(actions: list[tuple[str, str, str | None]]) -> list[Decision]:
+    """A log of (reviewer, record, label or "undo")."""
+    return [
+        decision(seq, who, record, None, Kind.UNDO) if act == "undo" else decision(seq, who, record, act) for seq, (who, record, act) in enumerate(actions, 1)
+    ]
+
+
 ACTIONS = st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(("p", "q", "r")), st.sampled_from(("x", "y", None, "undo"))), max_size=40)
 
 
 @given(ACTIONS)
 def test_any_interleaving_of_votes_and_undos_gives_what_a_reviewer_alone_would_have(actions: list[tuple[str, str, str | None]]) -> None:
-    log = [
-        decision(seq, who, record, None if act == "undo" else act, Kind.UNDO if act == "undo" else Kind.VOTE)
-        for seq, (who, record, act) in enumerate(actions, 1)
-    ]
+    log = written(actions)
     state = fold(log)
     for who in "AB":
         history: list[dict[str, str | None]] = [{}]  # snapshots: an undo goes back to the one before
@@ -49,10 +53,7 @@ def test_any_interleaving_of_votes_and_undos_gives_what_a_reviewer_alone_would_h
 
 @given(ACTIONS)
 def test_folding_a_log_in_two_parts_gives_the_same_state(actions: list[tuple[str, str, str | None]]) -> None:
-    log = [
-        decision(seq, who, record, None if act == "undo" else act, Kind.UNDO if act == "undo" else Kind.VOTE)
-        for seq, (who, record, act) in enumerate(actions, 1)
-    ]
+    log = written(actions)
     resumed = fold(log[: len(log) // 2])
     for each in log[len(log) // 2 :]:
         resumed.add(each)

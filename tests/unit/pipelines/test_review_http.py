@@ -139,5 +139,5 @@ def test_guidelines_are_a_named_file_or_text(tmp_path: Path) -> None:
     file.write_text("**bold**")
     assert read_guidelines(str(file)) == "<p><strong>bold</strong></p>\n"
     assert read_guidelines("plain") == "<p>plain</p>\n"
-    with pytest.raises(PipelineError, match="--guidelines .*none.md cannot be read"):
+    with pytest.raises(PipelineError, match=r"--guidelines .*none\.md cannot be read"):
         read_guidelines(str(tmp_path / "none.md"))
