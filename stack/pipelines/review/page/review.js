@@ -130,6 +130,7 @@ async function openDispute(index) {
 async function enter(next) {
   mode = next;
   at("adjudicate").setAttribute("aria-pressed", String(mode === "adjudicate"));
+  at("reveal").parentElement.hidden = mode === "adjudicate"; // all votes are shown there
   tell(await call(`/api/state?${me()}`));
   if (mode === "adjudicate") {
     disputes = (await call(`/api/disputes?${me()}`)).disputes;
