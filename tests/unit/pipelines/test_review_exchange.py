@@ -173,7 +173,8 @@ def test_label_studios_own_sdk_takes_the_interface_the_tasks_and_the_annotations
     checked = interface.LabelInterface((tmp_path / "export.xml").read_text())
     checked.validate()
     for task in tasks:
-        assert checked.validate_task({**task, "annotations": []})
+        # Its validate_task calls validate_annotation without an argument (2.1.2), so annotations are checked one by one.
+        assert checked.validate_task({"data": task["data"]})
         assert all(checked.validate_prediction(prediction) for prediction in task["predictions"])
         [annotation] = annotated(task, "neutral", note="n")["annotations"]
         assert checked.validate_annotation(annotation)
