@@ -86,7 +86,11 @@ def test_a_server_that_forgets_is_not_taken_for_one_that_caches(start_mock: Star
     ],
 )
 def test_a_server_that_cheats_is_caught(start_mock: StartMock, audit: Audit, test: str, cheat: tuple[str, ...], words: str) -> None:
-    found = audit(test, start_mock(*HONEST, *cheat), sample=3 if test == "TEST04" else None, **REFERENCE)
+    mock = start_mock(*HONEST, *cheat)
+    for _ in range(3):
+        found = audit(test, mock, sample=3 if test == "TEST04" else None, **REFERENCE)
+        if "client-bound" not in found.reason:  # A machine too busy to tell is asked again.
+            break
     assert found.verdict == "fail", found.reason
     assert words in found.reason
 
