@@ -59,7 +59,8 @@ def fit(votes: Votes, confusion_of: Callable[[Floats], Floats], balance: Floats 
     whole = np.full((len(spoke), k), np.nan)
     whole[spoke] = belief
     chosen = np.full(len(spoke), ABSTAINS, np.int16)
-    chosen[spoke] = belief.argmax(axis=1)
+    # The first of equally believed labels: beliefs closer than the fit's tolerance are equal, so that rounding never decides.
+    chosen[spoke] = (belief >= belief.max(axis=1, keepdims=True) - TOLERANCE).argmax(axis=1)
     return of_patterns(votes, chosen, whole, Fit(confusion, prior, coverage, rounds, moved < TOLERANCE))
 
 

@@ -1,10 +1,11 @@
 """What a label model says of each record (models)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from stack.pipelines.labels.votes import ABSTAINS, Codes, Floats, Votes
+from stack.pipelines.labels.votes import ABSTAINS, Codes, Floats, Indices, Votes
 
 
 @dataclass(frozen=True)
@@ -24,36 +25,57 @@ class Fit:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Per record: `codes` (n) positions in `labels`, ABSTAINS without any vote; `matrix` (n x k) belief in every label, NaN without any vote.
+    """Per pattern of votes: `chosen` (p) positions in `labels`, ABSTAINS without any vote; `belief` (p x k) in every label, NaN without any vote.
 
-    `fit` is None for a method that learns nothing.
+    `of_row` (n) is the pattern of each record; `codes` and `matrix` say the same per record, and take memory for each. `fit` is None for a
+    method that learns nothing.
     """
 
-    codes: Codes
-    matrix: Floats
+    chosen: Codes
+    belief: Floats
+    of_row: Indices
     labels: tuple[str, ...]
     fit: Fit | None = None
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.of_row)
+
+    @cached_property
+    def codes(self) -> Codes:
+        """n: the chosen label."""
+        return self.chosen[self.of_row]
+
+    @cached_property
+    def matrix(self) -> Floats:
+        """n x k: belief in every label."""
+        return self.belief[self.of_row]
+
+    @property
+    def certainty(self) -> Floats:
+        """p: belief in the chosen label, NaN without any vote."""
+        chosen: Floats = self.belief[np.arange(len(self.chosen)), np.maximum(self.chosen, 0)]
+        return chosen
 
     @property
     def probability(self) -> Floats:
         """n: belief in the chosen label, NaN without any vote."""
-        chosen: Floats = self.matrix[np.arange(len(self)), np.maximum(self.codes, 0)]
-        return chosen
+        return self.certainty[self.of_row]
 
     def names(self) -> list[str | None]:
-        """The labels as words."""
-        table = np.array([*self.labels, None], dtype=object)
-        named: list[str | None] = table[self.codes].tolist()
-        return named
+        """n: the labels as words."""
+        return words(self.codes, self.labels)
+
+
+def words(codes: Codes, labels: tuple[str, ...]) -> list[str | None]:
+    """Labels by their positions, None for ABSTAINS."""
+    table = np.array([*labels, None], dtype=object)
+    named: list[str | None] = table[codes].tolist()
+    return named
 
 
 def of_patterns(votes: Votes, codes: Codes, belief: Floats, fit: Fit | None = None) -> Outcomes:
-    """Outcomes of all records from one row per pattern of votes; patterns without any vote get no label."""
+    """Outcomes from one row per pattern of votes; patterns without any vote get no label."""
     silent = (votes.pattern_codes == ABSTAINS).all(axis=1)
     codes = np.where(silent, ABSTAINS, codes).astype(np.int16)
     belief = np.where(silent[:, None], np.nan, belief)
-    of_row = votes.patterns.of_row
-    return Outcomes(codes[of_row], belief[of_row], votes.labels, fit)
+    return Outcomes(codes, belief, votes.patterns.of_row, votes.labels, fit)

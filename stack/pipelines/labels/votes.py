@@ -16,6 +16,9 @@ ABSTAINS = -1
 
 MOST_LABELS = 32_767
 
+SMALL = 4096
+"""Keys below this, or below the number of rows, are grouped by counting."""
+
 Codes = NDArray[np.int16]
 Counts = NDArray[np.int64]
 Indices = NDArray[np.intp]
@@ -46,8 +49,22 @@ def group_rows(values: NDArray[np.integer], base: int) -> Groups:
             size = len(seen)
         key = key * base + column
         size *= base
+    if size <= max(SMALL, len(key)):
+        return _by_counting(key, size)
     _, first, of_row, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
     return Groups(first, counts.astype(np.int64), of_row)
+
+
+def _by_counting(key: Indices, size: int) -> Groups:
+    """Groups of equal keys from 0 to size - 1: no sorting, so about ten times as quick when there are few different ones."""
+    counts = np.bincount(key, minlength=size)
+    seen = np.flatnonzero(counts)
+    group = np.empty(size, np.intp)
+    group[seen] = np.arange(len(seen))
+    first = np.empty(size, np.intp)
+    # Of several values for one place the last stays: from the end, that is the first row.
+    first[key[::-1]] = np.arange(len(key))[::-1]
+    return Groups(first[seen], counts[seen].astype(np.int64), group[key])
 
 
 @dataclass(frozen=True)
