@@ -19,7 +19,7 @@ def generative(votes: Votes, balance: Mapping[str, float] | None = None) -> Outc
     a record's label. Far fewer parameters than Dawid-Skene: better with few votes, worse with a labeler that confuses two labels.
     `balance` gives the shares of the labels; without it they are estimated.
     """
-    return fit(votes, _confusion, None if balance is None else _shares(balance, votes.labels))
+    return fit(votes, _confusion, None if balance is None else shares_of(balance, votes.labels))
 
 
 def _confusion(counts: Floats) -> Floats:
@@ -32,7 +32,7 @@ def _confusion(counts: Floats) -> Floats:
     return confusion
 
 
-def _shares(balance: Mapping[str, float], labels: tuple[str, ...]) -> Floats:
+def shares_of(balance: Mapping[str, float], labels: tuple[str, ...]) -> Floats:
     """Positions as in `labels`. PipelineError unless it is a positive share for every label, 1 in sum."""
     shares = np.array([balance.get(label, 0.0) for label in labels])
     if set(balance) != set(labels) or not (shares > 0).all() or abs(shares.sum() - 1) > 1e-6:
