@@ -1,10 +1,12 @@
 """The paper trail of a dataset: Croissant card, datasheet page, OpenLineage events, and the history of one record.
 
-In: `Described`, plain data about a finished dataset. Out: documents, as data or bytes; `trace` alone reads a folder. Never: a
-clock (the caller gives the events their times), a text of the dataset, or a statement nobody made.
+In: a `Tally` of the records as they stream by and what was declared, together `Described`. Out: documents, as data or bytes;
+`trace` alone reads a folder. Never: a clock (the caller gives the events their times), a text of the dataset, or a statement
+nobody made.
 """
 
 from stack.pipelines.trail.croissant import croissant
+from stack.pipelines.trail.describe import About, StageSaid, card, describe
 from stack.pipelines.trail.described import (
     Described,
     Interval,
@@ -19,8 +21,10 @@ from stack.pipelines.trail.described import (
 )
 from stack.pipelines.trail.lineage import apply_noted, begin, trace
 from stack.pipelines.trail.openlineage import end_event, start_event
+from stack.pipelines.trail.tally import Tally
 
 __all__ = [
+    "About",
     "Described",
     "Interval",
     "LabelerRun",
@@ -28,11 +32,15 @@ __all__ = [
     "ReliabilityBin",
     "SourceFile",
     "StageRun",
+    "StageSaid",
     "Statements",
+    "Tally",
     "WrittenFile",
     "apply_noted",
     "begin",
+    "card",
     "croissant",
+    "describe",
     "end_event",
     "log_bins",
     "start_event",

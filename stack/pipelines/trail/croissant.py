@@ -187,7 +187,12 @@ def _responsible_ai(dataset: Described) -> dict[str, Any]:
     for stage in dataset.stages:
         for reason, count in stage.dropped.items():
             by_reason[reason] = by_reason.get(reason, 0) + count
-    figures = {**{f"accuracy of {name}": each for name, each in dataset.accuracy.items()}, **dataset.agreement}
+    figures = {
+        **{f"accuracy of {name}": each for name, each in dataset.accuracy.items()},
+        **{f"accuracy in {language or 'no known language'}": each for language, each in dataset.accuracy_by_language.items()},
+        **dataset.agreement,
+        **{f"Cohen's kappa, {a} with {b}": each for (a, b), each in dataset.kappa.items()},
+    }
     return {
         "rai:dataCollection": collected,
         "rai:dataCollectionMissingData": "; ".join(f"{count} records dropped: {reason}" for reason, count in sorted(by_reason.items())),

@@ -3,6 +3,8 @@
 Empty text and None mean "not stated" and are written so, or left out; nothing is made up in their place.
 """
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -104,8 +106,9 @@ class Statements:
 class Described:
     """A finished dataset. `published` is a declared date (YYYY-MM-DD); maps from names keep the order in which they are given.
 
-    `label_balance` and `gold_balance` count records by label, the empty string for records without one. `confusion` counts
-    records by (gold, label).
+    `label_balance` and `gold_balance` count records by label, the empty string for records without one. `confusion` counts records
+    by (gold, label). `votes` says of each labeler how often it `voted`, `abstained` and `failed`. `kappa` is Cohen's by pair of
+    annotators, who are labelers, `label` (the final one) and `gold` (people's); `agreement` is what is told of all together.
     """
 
     name: str
@@ -124,8 +127,11 @@ class Described:
     label_balance: Mapping[str, int] = field(default_factory=dict)
     gold_balance: Mapping[str, int] = field(default_factory=dict)
     labelers: Sequence[LabelerRun] = ()
+    votes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     agreement: Mapping[str, Interval] = field(default_factory=dict)
+    kappa: Mapping[tuple[str, str], Interval] = field(default_factory=dict)
     accuracy: Mapping[str, Interval] = field(default_factory=dict)
+    accuracy_by_language: Mapping[str, Interval] = field(default_factory=dict)
     confusion: Mapping[tuple[str, str], int] = field(default_factory=dict)
     reliability: Sequence[ReliabilityBin] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
@@ -145,17 +151,30 @@ class Described:
         return [file for file in self.files if file.records is not None]
 
     @property
+    def unaccounted(self) -> int:
+        """Records that were read and are neither in the dataset, nor dropped, nor in quarantine: 0 in a whole run."""
+        return self.read - self.labeled - self.dropped - self.quarantined
+
+    @property
     def dropped(self) -> int:
         return sum(sum(stage.dropped.values()) for stage in self.stages)
 
 
-def log_bins(lengths: Mapping[int, int], *, per_decade: int = 4) -> list[LengthBin]:
-    """A histogram of text lengths (characters to records) in bins of equal ratio; empty bins inside it stay, none outside."""
-    edges = sorted({round(10 ** (step / per_decade)) for step in range(per_decade * 10)})
-    known = {length: count for length, count in lengths.items() if count}
-    bins = [LengthBin(0, 1, known.get(0, 0))] if known.get(0) else []
-    inside = [length for length in known if length > 0]
-    for low, high in pairwise(edges):
-        if inside and high > min(inside) and low <= max(inside):
-            bins.append(LengthBin(low, high, sum(known[length] for length in inside if low <= length < high)))
-    return bins
+PER_DECADE = 4
+EDGES = sorted({0, 1, *(round(10 ** (step / PER_DECADE)) for step in range(PER_DECADE * 10))})
+"""Bins of text lengths: empty, then of equal ratio as far as whole numbers allow."""
+
+
+def length_bin(length: int) -> int:
+    """The lower edge of the bin that holds a length."""
+    return EDGES[bisect_right(EDGES, length) - 1]
+
+
+def log_bins(lengths: Mapping[int, int]) -> list[LengthBin]:
+    """A histogram of text lengths (characters to records; lower edges of bins do as well); empty bins inside it stay, none outside."""
+    counts = Counter[int]()
+    for length, records in lengths.items():
+        counts[length_bin(length)] += records
+    bins = [LengthBin(low, high, counts[low]) for low, high in pairwise(EDGES)]
+    filled = [place for place, each in enumerate(bins) if each.records]
+    return bins[filled[0] : filled[-1] + 1] if filled else []
