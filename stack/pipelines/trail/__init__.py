@@ -19,9 +19,10 @@ from stack.pipelines.trail.described import (
     WrittenFile,
     log_bins,
 )
-from stack.pipelines.trail.lineage import apply_noted, begin, trace
+from stack.pipelines.trail.lineage import apply_noted, begin
 from stack.pipelines.trail.openlineage import end_event, start_event
 from stack.pipelines.trail.tally import Tally
+from stack.pipelines.trail.trace import trace
 
 __all__ = [
     "About",

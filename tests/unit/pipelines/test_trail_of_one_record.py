@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
 from stack.pipelines.base import Batch, RecordStage, Work
 from stack.pipelines.errors import PipelineError
-from stack.pipelines.trail.lineage import RECORD_SHA256, STAGES, apply_noted, begin, trace
+from stack.pipelines.trail.lineage import RECORD_SHA256, STAGES, apply_noted, begin
+from stack.pipelines.trail.trace import trace
 
 
 class Upper(RecordStage):
@@ -57,18 +59,46 @@ def cleaned() -> Batch:
     return batch
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def written(folder: Path, table: pa.Table, suffix: str) -> str:
+    name = f"labels.{suffix}"
+    if suffix == "parquet":
+        pq.write_table(table, folder / name, row_group_size=1)
+    elif suffix == "csv":
+        pa_csv.write_csv(table, folder / name)
+    else:
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    return name
+
+
+def finished(folder: Path, suffix: str = "parquet") -> Path:
     batch = cleaned()
     count = len(batch)
-    columns: dict[str, Any] = {**batch.columns, "label": ["pos"] * count, "probability": [0.8] * count, "gold": [None] * count, "split": ["train"] * count}
-    columns |= {f"llm_{name}": [value] * count for name, value in (("label", "pos"), ("error", None), ("model", "m"), ("digest", "d1"))}
-    pq.write_table(pa.table(columns), tmp_path / "labels.parquet", row_group_size=1)
-    stages = [{"kind": stage.kind, "version": 1, "digest": stage.digest(Work(Path())), "words": stage.in_words()} for stage in RUN]
-    (tmp_path / "card.json").write_text(json.dumps({"stages": stages, "labelers": [{"name": "llm"}]}))
-    lines = [{"source": "s", "row": 9, "reason": "malformed", "record_id": "", "stage": "read", "detail": "r0"}, *(vars(each) for each in batch.dropped)]
-    (tmp_path / "dropped.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return tmp_path
+    columns: dict[str, Any] = {**batch.columns, "label": ["pos"] * count, "probability": [0.8] * count, "split": ["train"] * count}
+    columns |= {"cluster": ["c1"] * count}
+    columns |= {f"llm_{name}": [value] * count for name, value in (("label", "pos"), ("error", None), ("model_digest", "m1"))}
+    columns |= {"llm_b_label": ["neg"] * count}
+    table = pa.table(columns | {"gold": pa.nulls(count, pa.string())})
+    card = {
+        "stages": [{"kind": stage.kind, "version": 1, "digest": stage.digest(Work(Path())), "words": stage.in_words()} for stage in RUN],
+        "labelers": [{"name": name, "kind": "llm", "model": "m", "digest": f"prompt of {name}"} for name in ("llm", "llm_b")],
+        "sources": [{"name": "s", "file": "s.csv", "sha256": "5" * 64, "licence": "MIT"}],
+        "files": [{"name": written(folder, table, suffix), "records": count}, {"name": "dropped.jsonl", "records": None}],
+    }
+    (folder / "card.json").write_text(json.dumps(card))
+    lines = [
+        {"source": "s", "row": 9, "reason": "malformed", "record_id": "", "stage": "read", "detail": "r0"},
+        *(vars(each) for each in batch.dropped),
+        {"source": "s", "row": 8, "reason": "duplicate", "record_id": "r8", "stage": "dedup", "detail": "r2"},
+    ]
+    (folder / "dropped.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    spans = [{"record_id": "r2", "start": 0, "kind": "email"}, {"record_id": "r3", "start": 4, "kind": "phone"}]
+    (folder / "pii_spans.jsonl").write_text("".join(json.dumps(line) + "\n" for line in spans))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return finished(tmp_path)
 
 
 def test_each_record_keeps_the_hash_of_its_text_as_read_and_the_stages_that_changed_it() -> None:
@@ -78,15 +108,31 @@ def test_each_record_keeps_the_hash_of_its_text_as_read_and_the_stages_that_chan
     assert batch.columns[RECORD_SHA256] == [hashlib.sha256(text.encode()).hexdigest() for text in TEXTS[1:]]
 
 
-def test_a_kept_record_tells_its_source_its_stages_its_votes_and_its_outcome(folder: Path) -> None:
-    told = trace(folder, "r2")
-    assert (told["source"], told["row"], told["split"], told["dropped"]) == ("s", 2, "train", None)
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv"])
+def test_a_kept_record_tells_its_source_its_stages_its_votes_and_its_outcome(tmp_path: Path, suffix: str) -> None:
+    told = trace(finished(tmp_path, suffix), "r2")
+    assert (told["file"], told["source"], told["row"], told["split"], told["dropped"]) == (f"labels.{suffix}", "s", 2, "train", None)
+    assert told["source_file"] == {"file": "s.csv", "sha256": "5" * 64, "licence": "MIT", "origin": None, "credit": None, "consent": None}
     assert told[RECORD_SHA256] == hashlib.sha256(b" abc").hexdigest()
     assert [(stage["kind"], stage["changed_text"]) for stage in told["stages"]] == [("strip", True), ("no_short", False), ("upper", True)]
     assert told["stages"][0]["digest"] == Strip().digest(Work(Path()))
-    assert told["votes"] == {"llm": {"label": "pos", "error": None, "model": "m", "digest": "d1"}}
     assert told["outcome"] == {"label": "pos", "probability": 0.8, "gold": None}
+    assert told["columns"] == {"cluster": "c1"}
     assert "abc" not in json.dumps(told).lower().replace(told[RECORD_SHA256], "")
+
+
+def test_votes_come_with_model_and_prompt_and_a_labeler_is_not_mistaken_for_one_with_a_longer_name(folder: Path) -> None:
+    assert trace(folder, "r1")["votes"] == {
+        "llm": {"kind": "llm", "model": "m", "digest": "prompt of llm", "label": "pos", "error": None, "model_digest": "m1"},
+        "llm_b": {"kind": "llm", "model": "m", "digest": "prompt of llm_b", "label": "neg"},
+    }
+
+
+def test_logs_of_stages_and_copies_that_were_dropped_for_it_are_told(folder: Path) -> None:
+    told = trace(folder, "r2")
+    assert told["logs"] == {"pii_spans.jsonl": [{"record_id": "r2", "start": 0, "kind": "email"}]}
+    assert told["stood_in_for"] == ["r8"]
+    assert trace(folder, "r8")["dropped"]["detail"] == "r2"
 
 
 def test_a_dropped_record_tells_where_and_why_and_which_stages_it_had_passed(folder: Path) -> None:
@@ -104,6 +150,9 @@ def test_a_record_that_is_not_there_is_refused_in_one_line(folder: Path, record_
 
 def test_a_folder_of_no_finished_run_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"has no card\.json"):
+        trace(tmp_path, "r1")
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(PipelineError, match=r"none of its data files"):
         trace(tmp_path, "r1")
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(PipelineError, match=r"card\.json cannot be read"):
