@@ -18,7 +18,7 @@ from stack.pipelines.dedup.shingles import shingle_hashes
 class MinHash(Frozen):
     """How a text becomes a signature of one byte per permutation, and from which similarity on two texts are near-duplicates."""
 
-    threshold: float = Field(default=0.7, gt=0, le=1, description="Estimated Jaccard similarity of the shingle sets")
+    threshold: float = Field(default=0.6, gt=0, le=1, description="Estimated Jaccard similarity of the shingle sets")
     shingle: Literal["words", "characters"] = Field(default="characters", description="Characters suit scripts without spaces too")
     size: int = Field(default=5, ge=1, le=32, description="Words or characters per shingle")
     permutations: int = Field(default=128, ge=16, le=1024)
