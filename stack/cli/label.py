@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from stack.cli import label_review
 from stack.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
     from stack.pipelines import LabelingRun
+    from stack.pipelines.trail import Interval
 
 app = typer.Typer(no_args_is_help=True, help="Turn raw records into a labeled, documented dataset, and measure how good the labels are.")
+app.command()(label_review.review)
+app.command()(label_review.export)
+app.command("import")(label_review.import_)
 
 PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or the name of a shipped pipeline (`stackproof label list`).")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Take at most N records, evenly from the sources.")]
@@ -37,7 +42,8 @@ def plan(pipeline: PipelineArgument, *, limit: LimitOption = None, as_json: Json
     if as_json:
         print_json(planned.as_dict())
         return
-    print_table(("stage", "does"), planned.stages, title=planned.pipeline)
+    rows = [(each.stage, each.does, ", ".join(each.needs) or "-") for each in planned.stages]
+    print_table(("stage", "does", "needs"), rows, title=planned.pipeline)
     typer.echo(f"records: {planned.records} in {planned.shards} shards; dropped: {_counts(planned.dropped)}")
     tokens = f"about {planned.prompt_tokens} read and at most {planned.max_completion_tokens} written"
     typer.echo(f"requests: {planned.requests}; engine tokens: {tokens} ({planned.method})")
@@ -51,6 +57,8 @@ def run(
     url: Annotated[str | None, typer.Option("--url", help="Base address of the chat endpoint that model labelers ask, e.g. http://127.0.0.1:8080.")] = None,
     api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for. Default: the first one the endpoint serves.")] = None,
+    max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Stop when labelers have used N engine tokens.")] = None,
+    max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.001, metavar="S", help="Stop asking labelers after S seconds.")] = None,
     executor: Annotated[Literal["ray", "local"], typer.Option("--executor", help="Run shards in Ray workers, or one after the other in this process.")] = "ray",
     limit: LimitOption = None,
     evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
@@ -58,28 +66,65 @@ def run(
 ) -> None:
     """Label every record, combine the votes, compare them with the human labels and write a dataset with its card.
 
-    Killed and started again with the same arguments it goes on from the last committed shard.
+    Killed, or stopped by its budget, and started again with the same arguments it goes on from the last committed shard and asks about
+    no record twice. What was in flight when the budget ended is waited for, and so may pass it a little.
     """
-    from stack.pipelines import find_endpoint, load_pipeline, open_executor, run_pipeline
+    from stack.pipelines import Budget, find_endpoint, load_pipeline, open_executor, run_pipeline
     from stack.runtime.progress import Reporter
 
     chosen = load_pipeline(pipeline)
     endpoint = find_endpoint(url, api_key_file=api_key_file, model=model) if url is not None and chosen.asks_a_model else None
     with open_executor(executor, logs=out / "logs") as workers:
-        done = run_pipeline(chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=Reporter())
+        done = run_pipeline(
+            chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=Reporter(), budget=Budget(tokens=max_tokens, seconds=max_seconds)
+        )
     if evidence is not None:
         from stack.evidence import EvidenceStore
         from stack.pipelines import labeling_evidence
 
         EvidenceStore(evidence).write(*labeling_evidence(done))
     if as_json:
-        print_json({"out": str(out), "labeled_now": done.labeled, "seconds": round(done.seconds, 3), "records_per_s": done.records_per_s, "card": done.card})
+        took = {"labeled_now": done.labeled, "seconds": round(done.spent.seconds, 3), "records_per_s": done.records_per_s}
+        print_json({"out": str(out), **took, "card": done.card})
     else:
         _show(done)
 
 
+@app.command()
+def trace(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a dataset that `stackproof label run` wrote.")],
+    record_id: Annotated[str, typer.Argument(metavar="RECORD", help="A record_id from labels.parquet or dropped.jsonl.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where one record came from and what became of it: source, stages, votes, or why it was dropped."""
+    from stack.pipelines import trace as trace_record
+
+    found = trace_record(out, record_id)
+    if as_json:
+        print_json(found)
+        return
+    for name in ("record_id", "source", "row", "source_id", "record_sha256"):
+        typer.echo(f"{name}: {found[name]}")
+    print_table(
+        ("stage", "does", "changed the text", "digest"),
+        [(each["kind"], each["words"], _yes(each["changed_text"]), each["digest"][:12]) for each in found["stages"]],
+    )
+    if found["votes"]:
+        votes = [
+            (name, vote["label"] or vote["error"] or "abstained", vote["model"] or "-", (vote["digest"] or "")[:12]) for name, vote in found["votes"].items()
+        ]
+        print_table(("labeler", "vote", "model", "digest"), votes)
+    ended = found["dropped"] or found["outcome"]
+    typer.echo(("dropped: " if found["dropped"] else "outcome: ") + ", ".join(f"{name} {value}" for name, value in ended.items() if value is not None))
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
+
+
 def _show(done: "LabelingRun") -> None:
-    from stack.pipelines.dataset import OUTCOME
+    from stack.pipelines.scores import OUTCOME
 
     statistics = done.statistics
     rows = [
@@ -88,27 +133,32 @@ def _show(done: "LabelingRun") -> None:
             f"{each.overall.value:.3f}",
             f"{each.overall.low:.3f} to {each.overall.high:.3f}",
             each.overall.total,
-            _number(each.kappa),
+            _interval(each.kappa),
         )
         for name, each in statistics.against_gold.items()
         if each.overall.value is not None
     ]
     base = statistics.majority_class
-    if base.value is not None:
+    if rows and base.value is not None:
         rows.append(("(always the most frequent label)", f"{base.value:.3f}", f"{base.low:.3f} to {base.high:.3f}", base.total, "0.000"))
         print_table(("labeler", "accuracy", "95 % interval", "records", "kappa with gold"), rows, title=done.pipeline.title)
     for (a, b), kappa in statistics.kappa.items():
-        typer.echo(f"agreement of {a} and {b}: kappa {_number(kappa)}")
+        typer.echo(f"agreement of {a} and {b}: kappa {_interval(kappa)}")
+    if statistics.alpha is not None and len(statistics.failed) > 2:
+        typer.echo(f"agreement of all: Krippendorff's alpha {_interval(statistics.alpha)}")
     counts = done.card["counts"]
-    typer.echo(f"records: {statistics.records} labeled; dropped: {_counts(counts['dropped'])}; failed votes: {_counts(counts['failed_votes'])}")
-    rate = "all committed by an earlier run" if done.records_per_s is None else f"{done.labeled} labeled now at {done.records_per_s:.1f} records/s"
-    typer.echo(f"{rate}; {statistics.prompt_tokens} tokens read and {statistics.completion_tokens} written by the engine's count")
-    typer.echo(f"dataset: {done.out / 'labels.parquet'}, card: {done.out / 'card.json'}")
+    typer.echo(f"records: {statistics.records} in the dataset; dropped: {_counts(counts['dropped'])}; failed votes: {_counts(counts['failed_votes'])}")
+    if done.pipeline.label:
+        rate = "all labeled by an earlier run" if done.records_per_s is None else f"{done.labeled} labeled now at {done.records_per_s:.1f} records/s"
+        typer.echo(f"{rate}; {statistics.prompt_tokens} tokens read and {statistics.completion_tokens} written by the engine's count")
+    typer.echo(f"dataset: {done.out / 'labels.parquet'}, datasheet: {done.out / 'datasheet.html'}, card: {done.out / 'card.json'}")
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+def _interval(found: "Interval") -> str:
+    if found.value is None:
+        return "undefined"
+    return f"{found.value:.3f}" + (f" ({found.low:.3f} to {found.high:.3f})" if found.low is not None else "")

@@ -10,12 +10,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from stack.evidence import canonical_json
+
+if TYPE_CHECKING:
+    from stack.pipelines.endpoint import ChatEndpoint
+    from stack.pipelines.labeling import Budget
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", description="Lower-case letters, digits and underscores: it becomes part of column and figure names")]
 
@@ -69,13 +73,25 @@ class Batch:
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage may use beside its own fields; `folder` (pipeline file's) is where its relative paths start."""
+    """What a stage may use beside its own fields.
+
+    `folder` (the pipeline file's) is where its relative paths start. Labelers that ask a model also get the `endpoint`, a file for
+    the `answers` of this shard that must not be paid for twice, the `share` of tasks that ask at the same time, and what is left of
+    the run's `budget`.
+    """
 
     folder: Path
+    endpoint: "ChatEndpoint | None" = None
+    answers: Path | None = None
+    share: int = 1
+    budget: "Budget | None" = None
 
 
 class Stage(Frozen, ABC):
-    """Subclasses set `kind: Literal[...]` with its default, so that the pipeline file names them by it."""
+    """Subclasses set `kind: Literal[...]` with its default, so that the pipeline file names them by it.
+
+    Fields called `labels` and `labelers` that the file leaves empty are filled with the pipeline's.
+    """
 
     VERSION: ClassVar[int] = 1
     """Raise it when the same fields give other output: shards made by another version are made again."""
@@ -122,3 +138,6 @@ class DatasetStage(Stage):
     @abstractmethod
     def decide(self, sketches: Sequence[pa.Table], work: Work) -> Iterator[Decision]:
         """One decision per shard, in order. It must not depend on how records were cut into shards."""
+
+    def committed(self, sketches: Sequence[pa.Table], decisions: Sequence[Decision], work: Work) -> None:
+        """Called when the decisions are safe on disk, for what later runs must know. Again with the same: changes nothing."""

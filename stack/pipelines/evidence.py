@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from stack.evidence import ArtifactSource, Figure, FigureClass, RecordDraft, StoredRecord
-from stack.pipelines.dataset import describe
-from stack.pipelines.run import CARD, DROPPED, LABELS, LabelingRun
-from stack.pipelines.shards import MANIFEST
-from stack.pipelines.spec import Evaluate, Pipeline
+from stack.pipelines.finish import CARD, LABELS
+from stack.pipelines.manifest import MANIFEST
+from stack.pipelines.run import LabelingRun
+from stack.pipelines.scores import count_file
+from stack.pipelines.shards import DROPPED
+from stack.pipelines.spec import Pipeline
 from stack.pipelines.statistics import Proportion
+from stack.pipelines.trail import Interval
 
 KIND = "labeling"
 DIGITS = 6
@@ -28,7 +29,7 @@ def labeling_evidence(done: LabelingRun) -> tuple[RecordDraft, list[ArtifactSour
         title=done.pipeline.title,
         config={"pipeline": _portable(done.pipeline), "model": done.model, "executor": done.executor, "shards": done.shards},
         figures=(
-            *_figures(done.out / LABELS, done.out / DROPPED, with_gold=done.pipeline.optional(Evaluate) is not None),
+            *_figures(done.out / LABELS, done.out / DROPPED, with_gold=done.pipeline.evaluates),
             Figure(
                 name="labeling.records_per_s",
                 value=rate,
@@ -49,7 +50,7 @@ def recompute(stored: StoredRecord) -> list[Figure]:
 
 
 def _figures(labels: Path, dropped: Path, *, with_gold: bool) -> list[Figure]:
-    statistics = describe(pq.read_table(labels), with_gold=with_gold)
+    statistics = count_file(labels).statistics(with_gold=with_gold)
     figures = [
         _count("labeling.records", statistics.records),
         _count("labeling.dropped", len(dropped.read_bytes().splitlines()), source=DROPPED),
@@ -60,11 +61,13 @@ def _figures(labels: Path, dropped: Path, *, with_gold: bool) -> list[Figure]:
     for name, judged in statistics.against_gold.items():
         who = "final" if name == "label" else name
         figures += _proportion(f"labeling.accuracy.{who}", judged.overall)
-        figures.append(_share(f"labeling.kappa_gold.{who}", judged.kappa, note="Cohen's kappa with the human label"))
+        figures += _interval(f"labeling.kappa_gold.{who}", judged.kappa, note="Cohen's kappa with the human label")
     if statistics.against_gold:
         figures += _proportion("labeling.accuracy.majority_class", statistics.majority_class, note="baseline: always the most frequent human label")
     for (a, b), kappa in statistics.kappa.items():
-        figures.append(_share(f"labeling.kappa.{a}.{b}", kappa, note="Cohen's kappa between the labelers"))
+        figures += _interval(f"labeling.kappa.{a}.{b}", kappa, note="Cohen's kappa between the labelers")
+    if statistics.alpha is not None:
+        figures += _interval("labeling.alpha", statistics.alpha, note="Krippendorff's alpha of all labelers")
     return figures
 
 
@@ -72,7 +75,7 @@ def _portable(pipeline: Pipeline) -> dict[str, Any]:
     """The configuration without this machine's folders; the sources' hashes are in the card."""
     plain = pipeline.model_dump(mode="json")
     for source in next(stage for stage in plain["stages"] if stage["kind"] == "read")["sources"]:
-        source["path"] = Path(source["path"]).name
+        source["path"] = source["path"].rsplit("/", 1)[-1]
     return plain
 
 
@@ -90,6 +93,11 @@ def _share(name: str, value: float | None, *, note: str = "") -> Figure:
             note=f"{note}: undefined, one label only or none in common".removeprefix(": "),
         )
     return Figure(name=name, value=round(value, DIGITS), kind=FigureClass.MEASURED, derived_from=(LABELS,), note=note)
+
+
+def _interval(name: str, found: Interval, *, note: str) -> list[Figure]:
+    ends = [_share(f"{name}.{end}", getattr(found, end)) for end in ("low", "high") if getattr(found, end) is not None]
+    return [_share(name, found.value, note=f"{note}; 95 % bootstrap interval" if ends else note), *ends]
 
 
 def _proportion(name: str, share: Proportion, *, note: str = "") -> list[Figure]:

@@ -1,6 +1,6 @@
 """Where shard tasks run: in this process, or in Ray workers. The run itself does not know the difference."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -17,8 +17,8 @@ class Executor(Protocol):
     @property
     def workers(self) -> int: ...
 
-    def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
-        """Results as they come, in any order; the first failure is raised and the rest is given up."""
+    def map(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
+        """Results as they come, in any order; the first failure is raised and the rest is given up. Tasks are taken when a worker is near to them."""
         ...
 
 
@@ -27,7 +27,7 @@ class LocalExecutor:
 
     workers = 1
 
-    def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    def map(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         return map(work, tasks)
 
 

@@ -1,73 +1,120 @@
 """What a run would do and cost, before it starts."""
 
 import math
+import tempfile
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from stack.pipelines.labelers import messages
-from stack.pipelines.run import prepare
-from stack.pipelines.spec import Aggregate, Dedup, Evaluate, LabelStage, Llm, Normalise, Pipeline, Read, Stage, Write
+from stack.pipelines.advance import Advance, Shards, Spent, advance_through
+from stack.pipelines.base import Stage, Work
+from stack.pipelines.executor import LocalExecutor
+from stack.pipelines.finish import drops_of
+from stack.pipelines.inputs import Input, find_inputs
+from stack.pipelines.label_stage import LabelStage
+from stack.pipelines.labeling import Budget, Llm
+from stack.pipelines.labeling.requests import messages
+from stack.pipelines.manifest import Manifest
+from stack.pipelines.readers import Split
+from stack.pipelines.run import limited
+from stack.pipelines.shards import load_piece
+from stack.pipelines.spec import Pipeline
+from stack.runtime.progress import Reporter
 
 BYTES_PER_TOKEN = 3.5
 """UTF-8 bytes in a token of a subword vocabulary, cautious for Latin scripts; the true count is in the answers' usage."""
 TOKENS_PER_MESSAGE = 6
 """Role and delimiters that a chat template puts around each message."""
+MOST_RECORDS = 50_000
+"""A plan cleans so many records for real; of more it takes the first of every source and says so."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage in words, and what must be there for it."""
+
+    stage: str
+    does: str
+    needs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Planned:
-    """`prompt_tokens` is an estimate, `max_completion_tokens` a bound."""
+    """`records` are to be labeled. `prompt_tokens` is an estimate, `max_completion_tokens` a bound."""
 
     pipeline: str
-    stages: list[tuple[str, str]]
+    stages: list[PlannedStage]
     records: int
     shards: int
     dropped: dict[str, int]
     requests: int
     prompt_tokens: int
     max_completion_tokens: int
-    method: str = f"estimated from {BYTES_PER_TOKEN:g} bytes of text a token"
+    method: str
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "stages": [{"stage": stage, "does": does} for stage, does in self.stages]}
+        return asdict(self)
 
 
-def plan_run(pipeline: Pipeline, *, limit: int | None = None) -> Planned:
-    """Reads the sources to count what is really there; PipelineError when they do not fit the pipeline."""
-    prepared = prepare(pipeline, limit=limit)
-    stage = pipeline.stage(LabelStage)
-    askers = [labeler for labeler in stage.labelers if isinstance(labeler, Llm)]
+def plan_run(pipeline: Pipeline, *, limit: int | None = None, reporter: Reporter | None = None) -> Planned:
+    """Cleans the sources to count what is really there, in a temporary folder; PipelineError when they do not fit the pipeline."""
+    inputs = find_inputs(pipeline.read)
+    total = sum(each.records for each in inputs)
+    looked_at = inputs if total <= MOST_RECORDS else [_first_of(each, MOST_RECORDS // len(inputs)) for each in inputs]
+    scale = total / max(1, sum(each.records for each in looked_at))
+    stages, limiter = limited(pipeline.stages, limit)
+    before = stages[: next((place for place, stage in enumerate(stages) if isinstance(stage, LabelStage)), len(stages))]
+    with tempfile.TemporaryDirectory(prefix="stackproof-plan-") as folder:
+        advance = Advance(
+            manifest=Manifest(Path(folder)),
+            executor=LocalExecutor(),
+            work=Work(pipeline.folder),
+            reporter=reporter or Reporter(),
+            budget=Budget(),
+            spent=Spent(),
+            labels=pipeline.labels,
+            unnamed=limiter,
+        )
+        shards = advance_through(before, looked_at, advance)
+        dropped = Counter(reason for _, reason in drops_of(advance.manifest, advance.manifest.lines) if reason != "limit")
+        askers = [each for each in pipeline.label.labelers if isinstance(each, Llm)] if pipeline.label else []
+        prompt_tokens = sum(_tokens(messages(labeler, text)) for text in _texts(shards) for labeler in askers) if askers else 0
+    records = round(sum(shards.rows) * scale)
+    sample = "" if scale == 1 else f", and from the first {sum(each.records for each in looked_at):,} of {total:,} records"
     return Planned(
         pipeline=pipeline.name,
-        stages=[(each.kind, _in_words(each)) for each in pipeline.stages],
-        records=len(prepared.records),
-        shards=math.ceil(len(prepared.records) / stage.shard_records),
-        dropped=dict(sorted(Counter(each.reason for each in prepared.dropped).items())),
-        requests=len(askers) * len(prepared.records),
-        prompt_tokens=sum(_tokens(messages(labeler, record.text)) for labeler in askers for record in prepared.records),
-        max_completion_tokens=sum(labeler.max_tokens for labeler in askers) * len(prepared.records),
+        stages=[_planned(each) for each in pipeline.stages],
+        records=records,
+        shards=math.ceil(records / pipeline.label.shard_records) if pipeline.label else len(shards.pieces),
+        dropped={reason: round(count * scale) for reason, count in sorted(dropped.items())},
+        requests=len(askers) * records,
+        prompt_tokens=round(prompt_tokens * scale),
+        max_completion_tokens=sum(labeler.max_tokens for labeler in askers) * records,
+        method=f"estimated from {BYTES_PER_TOKEN:g} bytes of text a token{sample}",
     )
 
 
-def _tokens(chat: list[dict[str, str]]) -> int:
+def _planned(stage: Stage) -> PlannedStage:
+    return PlannedStage(stage.kind, stage.in_words(), stage.needs())
+
+
+def _first_of(found: Input, records: int) -> Input:
+    rows = 0
+    kept: list[Split] = []
+    for split in found.splits:
+        if kept and rows >= records:
+            break
+        kept.append(split)
+        rows += split.rows
+    return replace(found, splits=tuple(kept))
+
+
+def _texts(shards: Shards) -> Iterator[str]:
+    for piece in shards.pieces:
+        yield from load_piece(piece, ["text"]).column("text").to_pylist()
+
+
+def _tokens(chat: Sequence[dict[str, str]]) -> int:
     return sum(TOKENS_PER_MESSAGE + math.ceil(len(message["content"].encode()) / BYTES_PER_TOKEN) for message in chat)
-
-
-def _in_words(stage: Stage) -> str:
-    match stage:
-        case Read():
-            words = ", ".join(f"{source.path.name} ({source.licence})" for source in stage.sources)
-        case Normalise():
-            words = f"Unicode {stage.unicode}" + (", white space collapsed" if stage.whitespace else "")
-        case Dedup():
-            words = "drop exact duplicates of the text, over all sources"
-        case LabelStage():
-            words = "; ".join(f"{each.name} ({each.kind})" for each in stage.labelers) + f"; {stage.shard_records} records a shard"
-        case Aggregate():
-            words = f"one label and its probability by {stage.method.replace('_', ' ')}"
-        case Evaluate():
-            words = "accuracy and kappa against the human labels, agreement between labelers"
-        case Write():
-            words = f"labels.{stage.format}, card.json, dropped.jsonl, manifest.jsonl"
-    return words

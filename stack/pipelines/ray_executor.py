@@ -1,6 +1,7 @@
 """Shard tasks on Ray Core (edge)."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -29,9 +30,11 @@ class RayExecutor:
     def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self._ray.stop()
 
-    def map(self, work: Callable[[T], R], tasks: Sequence[T]) -> Iterator[R]:
+    def map(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """A task is tried again only when its worker died; what it raises itself ends the run, and the cluster with it."""
-        if not tasks:
+        waiting = iter(tasks)
+        first = list(islice(waiting, 1))
+        if not first:
             return
         if not self._ray.started:
             self._ray.start()
@@ -39,13 +42,11 @@ class RayExecutor:
         from ray.exceptions import RayError, RayTaskError
 
         remote = ray.remote(num_cpus=1, max_retries=3)(work)
-        waiting = list(reversed(tasks))
-        running: list[ray.ObjectRef] = []
+        running: list[ray.ObjectRef] = [remote.remote(first[0])]
         try:
-            while waiting or running:
+            while running:
                 # Twice as many as run: the next one is at hand, and the rest stays out of the object store.
-                while waiting and len(running) < 2 * self.workers:
-                    running.append(remote.remote(waiting.pop()))
+                running += [remote.remote(task) for task in islice(waiting, 2 * self.workers - len(running))]
                 (done,), running = ray.wait(running, num_returns=1)
                 yield ray.get(done)
         except RayTaskError as error:

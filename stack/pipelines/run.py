@@ -1,39 +1,29 @@
 """Run a pipeline from its sources to a labeled, documented dataset (edge)."""
 
 import fcntl
-import json
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from stack.evidence import canonical_json
-from stack.pipelines.dataset import Statistics, card, describe, finish
+from stack.pipelines.advance import Advance, Spent, advance_through
+from stack.pipelines.base import Stage, Work
 from stack.pipelines.endpoint import ChatEndpoint
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.executor import Executor
-from stack.pipelines.records import Dropped, Record, drop_duplicates, drop_empty, into_shards, normalise, take
-from stack.pipelines.shards import Manifest, ShardTask, config_digest, label_shard
-from stack.pipelines.sources import read_source
-from stack.pipelines.spec import Dedup, Evaluate, LabelStage, Normalise, Pipeline, Read
-from stack.runtime.files import atomic_path, sha256_file, write_atomic
+from stack.pipelines.finish import Finished, finish
+from stack.pipelines.inputs import find_inputs
+from stack.pipelines.labeling import Budget
+from stack.pipelines.manifest import Manifest
+from stack.pipelines.phases import into_phases
+from stack.pipelines.scores import Statistics
+from stack.pipelines.select import Take
+from stack.pipelines.spec import Pipeline
 from stack.runtime.progress import Reporter
 
-LABELS, CARD, DROPPED, LOCK = "labels.parquet", "card.json", "dropped.jsonl", ".lock"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What is to be labeled, and what was left out on the way; `files` by source: SHA-256 and record count."""
-
-    records: list[Record]
-    dropped: list[Dropped]
-    files: dict[str, dict[str, Any]]
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -45,96 +35,79 @@ class LabelingRun:
     model: str | None
     executor: str
     card: dict[str, Any]
-    table: pa.Table
+    statistics: Statistics
     shards: int
-    labeled: int
-    """Records labeled by this run; the others were committed by an earlier one."""
-    seconds: float
-    """Wall time of labeling them, start of the workers included."""
+    """Of the label stage; of the first phase without one."""
+    spent: Spent
 
     @property
-    def statistics(self) -> Statistics:
-        return describe(self.table, with_gold=self.pipeline.optional(Evaluate) is not None)
+    def labeled(self) -> int:
+        """Records labeled by this run; the others were committed by an earlier one."""
+        return self.spent.labeled
 
     @property
     def records_per_s(self) -> float | None:
-        return self.labeled / self.seconds if self.labeled else None
-
-
-def prepare(pipeline: Pipeline, *, limit: int | None = None) -> Prepared:
-    """Read, normalise, drop and choose: everything before the first label. PipelineError when a source does not fit."""
-    records: list[Record] = []
-    dropped: list[Dropped] = []
-    files: dict[str, dict[str, Any]] = {}
-    for source in pipeline.stage(Read).sources:
-        found, bad = read_source(source, pipeline.labels)
-        records += found
-        dropped += bad
-        files[source.name] = {"sha256": sha256_file(source.path), "records": len(found) + len(bad)}
-    if how := pipeline.optional(Normalise):
-        records = [normalise(record, how) for record in records]
-    records, empty = drop_empty(records)
-    dropped += empty
-    if pipeline.optional(Dedup):
-        records, duplicates = drop_duplicates(records)
-        dropped += duplicates
-    return Prepared(take(records, limit), dropped, files)
+        """Of labeling, start of the workers included."""
+        return self.labeled / self.spent.label_seconds if self.labeled else None
 
 
 def run_pipeline(
-    pipeline: Pipeline, out: Path, *, executor: Executor, endpoint: ChatEndpoint | None = None, limit: int | None = None, reporter: Reporter | None = None
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    executor: Executor,
+    endpoint: ChatEndpoint | None = None,
+    limit: int | None = None,
+    reporter: Reporter | None = None,
+    budget: Budget | None = None,
 ) -> LabelingRun:
-    """Label what `out` does not hold yet, then write labels.parquet, dropped.jsonl and card.json.
+    """Do what `out` does not hold yet, then write the dataset with its papers.
 
-    Killed at any point and called again it gives the same files, and asks no labeler again about a committed shard.
+    Killed at any point and called again it gives the same files, and pays for no record twice. BudgetSpentError when the budget
+    ends first: what was paid for stays, and the same call goes on.
     """
     if pipeline.asks_a_model and endpoint is None:
         raise PipelineError(f"pipeline {pipeline.name} asks a model: give --url (and --api-key-file if the server wants a key)")
-    reporter = reporter or Reporter()
-    model = endpoint.model if endpoint is not None and pipeline.asks_a_model else None
-    prepared = prepare(pipeline, limit=limit)
+    endpoint = endpoint if pipeline.asks_a_model else None
+    inputs = find_inputs(pipeline.read)
+    stages, limiter = limited(pipeline.stages, limit)
+    started = datetime.now(UTC)
     with _locked(out):
-        manifest = Manifest(out)
-        tasks = _tasks(pipeline, prepared.records, endpoint, manifest.folder, share=executor.workers)
-        remaining = manifest.resume(tasks)
-        labeled, seconds = _label(manifest, remaining, len(prepared.records), executor, reporter)
-        lines = manifest.finish()
-        table = finish(manifest.table(), pipeline)
-        described = card(pipeline, table, prepared.dropped, prepared.files, model)
-        _write_dataset(out, table, prepared.dropped, described)
-    return LabelingRun(pipeline, out, model, type(executor).__name__, described, table, len(lines), labeled, seconds)
+        advance = Advance(
+            manifest=Manifest(out),
+            executor=executor,
+            work=Work(pipeline.folder, endpoint=endpoint),
+            reporter=reporter or Reporter(),
+            budget=budget or Budget(),
+            spent=Spent(),
+            labels=pipeline.labels,
+            unnamed=limiter,
+        )
+        shards = advance_through(stages, inputs, advance)
+        lines = advance.manifest.finish()
+        finished = Finished(pipeline, out, stages, inputs, advance.manifest, advance.work, started)
+        card, counted = finish(finished, shards, lines, advance.reporter)
+    labels = next((phase.index for phase in into_phases(stages) if phase.label), 0)
+    return LabelingRun(
+        pipeline=pipeline,
+        out=out,
+        model=endpoint.model if endpoint else None,
+        executor=type(executor).__name__,
+        card=card,
+        statistics=counted.statistics(with_gold=pipeline.evaluates),
+        shards=sum(line.phase == labels and line.part == "shard" for line in lines),
+        spent=advance.spent,
+    )
 
 
-def _tasks(pipeline: Pipeline, records: list[Record], endpoint: ChatEndpoint | None, folder: Path, *, share: int) -> list[ShardTask]:
-    stage = pipeline.stage(LabelStage)
-    config = config_digest(pipeline.labels, stage.labelers, endpoint.model if endpoint and pipeline.asks_a_model else None)
-    shards = into_shards(records, stage.shard_records)
-    # No more tasks can run at once than there are: a single shard may use all the concurrency.
-    share = max(1, min(share, len(shards)))
-    return [ShardTask(index, shard, pipeline.labels, stage.labelers, endpoint, folder.resolve(), config, share=share) for index, shard in enumerate(shards)]
-
-
-def _label(manifest: Manifest, tasks: list[ShardTask], total: int, executor: Executor, reporter: Reporter) -> tuple[int, float]:
-    """Records labeled and seconds taken; commits each shard as it comes."""
-    resumed = total - sum(len(task.records) for task in tasks)
-    labeled = 0
-    started = time.monotonic_ns()
-    with reporter.step(f"label {total - resumed} records" + (f", {resumed} already committed" if resumed else ""), total=total - resumed) as step:
-        step.note("waiting for the first shard" if tasks else "nothing left to do")
-        for draft in executor.map(label_shard, tasks):
-            manifest.commit(draft)
-            labeled += draft.line.records
-            step.note(f"{labeled / step.seconds:.1f} records/s")
-            step.advance(draft.line.records)
-    return labeled, (time.monotonic_ns() - started) / 1e9
-
-
-def _write_dataset(out: Path, table: pa.Table, dropped: list[Dropped], described: dict[str, Any]) -> None:
-    with atomic_path(out / LABELS) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
-    write_atomic(out / DROPPED, b"".join(canonical_json(asdict(each)) + b"\n" for each in dropped))
-    # The card comes last: a folder that has one is complete.
-    write_atomic(out / CARD, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+def limited(stages: Sequence[Stage], limit: int | None) -> tuple[tuple[Stage, ...], Take | None]:
+    """With `limit`, a stage that takes so many records stands before the labelers, or at the end of a pipeline without them."""
+    if limit is None:
+        return tuple(stages), None
+    kinds = [stage.kind for stage in stages]
+    place = kinds.index("label") if "label" in kinds else kinds.index("write")
+    take = Take(records=limit)
+    return (*stages[:place], take, *stages[place:]), take
 
 
 @contextmanager

@@ -1,0 +1,80 @@
+"""The stage where labelers vote: one group of columns per labeler, and every vote that failed kept beside its reason."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from stack.evidence import canonical_json
+from stack.pipelines.base import Batch, RecordStage, Work
+from stack.pipelines.labeling import Labeler, Llm, Vote, ask, digest, vote
+
+FAILED_VOTES = "failed_votes"
+"""The log of votes that failed: who, on which record, why, and what was answered."""
+
+
+class LabelStage(RecordStage):
+    """Every labeler votes on every record. Adds NAME_label, NAME_error, NAME_prompt_tokens, NAME_completion_tokens, NAME_model and NAME_digest."""
+
+    kind: Literal["label"] = "label"
+    shard_records: int = Field(default=64, ge=1, le=100_000, description="Records in one shard, the unit that is committed and resumed")
+    labelers: tuple[Labeler, ...] = Field(min_length=1)
+    labels: tuple[str, ...] = Field(default=(), description="The pipeline's, unless given")
+
+    @field_validator("labelers")
+    @classmethod
+    def _names_differ(cls, labelers: tuple[Labeler, ...]) -> tuple[Labeler, ...]:
+        require_distinct([labeler.name for labeler in labelers], what="labeler")
+        return labelers
+
+    @property
+    def asks_a_model(self) -> bool:
+        return any(isinstance(labeler, Llm) for labeler in self.labelers)
+
+    def model_of(self, labeler: Labeler, work: Work) -> str | None:
+        """Whom a labeler asks; None for those that ask nobody."""
+        if not isinstance(labeler, Llm) or work.endpoint is None:
+            return None
+        return labeler.model or work.endpoint.model
+
+    def digest(self, work: Work) -> str:
+        """Of what decides a vote: not of how fast it is asked, nor of how records are cut."""
+        who = [[each.name, digest(each, self.labels, work.folder), self.model_of(each, work)] for each in self.labelers]
+        return hashlib.sha256(canonical_json({"stage": self.kind, "version": self.VERSION, "labels": list(self.labels), "labelers": who})).hexdigest()
+
+    def in_words(self) -> str:
+        return "; ".join(f"{each.name} ({each.kind})" for each in self.labelers) + f"; {self.shard_records} records a shard"
+
+    def needs(self) -> tuple[str, ...]:
+        return ("a chat endpoint (--url)",) if self.asks_a_model else ()
+
+    def apply(self, batch: Batch, work: Work) -> None:
+        """PipelineError when the endpoint is gone: such votes are worth nothing and must not be kept."""
+        for labeler in self.labelers:
+            if isinstance(labeler, Llm):
+                votes = ask(labeler, batch.texts, self.labels, work)
+            else:
+                votes = vote(labeler, batch.texts, self.labels, work.folder)
+            self._add(batch, labeler, votes, work)
+
+    def _add(self, batch: Batch, labeler: Labeler, votes: Sequence[Vote], work: Work) -> None:
+        name, rows = labeler.name, len(batch)
+        for field in ("label", "error", "prompt_tokens", "completion_tokens"):
+            batch.columns[f"{name}_{field}"] = [getattr(each, field) for each in votes]
+        batch.columns[f"{name}_model"] = [self.model_of(labeler, work)] * rows
+        batch.columns[f"{name}_digest"] = [digest(labeler, self.labels, work.folder)] * rows
+        if isinstance(labeler, Llm) and labeler.output != "choice":
+            batch.columns[f"{name}_value"] = [None if each.error else each.value for each in votes]
+        failed = [
+            {"record_id": record_id, "labeler": name, "error": each.error, "answer": each.value}
+            for record_id, each in zip(batch.columns["record_id"], votes, strict=True)
+            if each.error is not None
+        ]
+        if failed:
+            batch.notes.setdefault(FAILED_VOTES, []).extend(failed)
+
+
+def require_distinct(names: Sequence[str], *, what: str) -> None:
+    if len(names) != len(set(names)):
+        raise ValueError(f"each {what} needs a name of its own; {next(name for name in names if names.count(name) > 1)!r} repeats")
