@@ -40,21 +40,27 @@ class Agreement:
 
 
 def cohen_kappa(votes: Votes, first: str, second: str, *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
-    """Of two labelers, over the records on which both voted: (po - pe) / (1 - pe) (J. Cohen, Educ. Psychol. Meas. 20, 1960, 37-46)."""
+    """Of two labelers, over the records on which both voted."""
     k = len(votes.labels)
     pair = votes.pattern_codes[:, [votes.labelers.index(first), votes.labelers.index(second)]].astype(np.int64)
     both = (pair != ABSTAINS).all(axis=1)
     cells = np.bincount(pair[both] @ [k, 1], votes.patterns.counts[both], k * k).astype(np.int64)
-    seen = np.flatnonzero(cells)
+    return cohen_kappa_of_table(cells.reshape(k, k), seed=seed, resamples=resamples)
+
+
+def cohen_kappa_of_table(table: Counts, *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
+    """(po - pe) / (1 - pe) (J. Cohen, Educ. Psychol. Meas. 20, 1960, 37-46); `table` (k x k): records by label of the first and the second."""
+    k = len(table)
+    left, right = np.nonzero(table)
     one_hot = np.eye(k)
-    features = np.column_stack([(seen // k == seen % k).astype(np.float64), one_hot[seen // k], one_hot[seen % k]])
+    features = np.column_stack([(left == right).astype(np.float64), one_hot[left], one_hot[right]])
 
     def kappa(sums: Floats) -> Floats:
-        n = cells.sum()
+        n = table.sum()
         agreed, by_chance = sums[:, 0], (sums[:, 1 : k + 1] * sums[:, k + 1 :]).sum(axis=1)
         return _ratio(agreed * n - by_chance, n * n - by_chance)
 
-    return _with_interval(cells[seen], features, kappa, seed, resamples)
+    return _with_interval(table[left, right], features, kappa, seed, resamples)
 
 
 def fleiss_kappa(votes: Votes, *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
@@ -68,7 +74,7 @@ def fleiss_kappa_of_counts(tally: Counts, counts: Counts | None = None, *, seed:
     raters = int(tally[0].sum()) if len(tally) else 0
     if raters < 2:
         return Agreement(None, None, None, 0)
-    rows, weights = _merged(tally, np.ones(len(tally), np.int64) if counts is None else counts)
+    rows, weights = _merged(tally, counts)
     features = np.column_stack([(rows * (rows - 1)).sum(axis=1), rows]).astype(np.float64)
 
     def kappa(sums: Floats) -> Floats:
@@ -81,11 +87,16 @@ def fleiss_kappa_of_counts(tally: Counts, counts: Counts | None = None, *, seed:
 
 
 def krippendorff_alpha(votes: Votes, *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
-    """Nominal alpha = 1 - Do/De of any number of labelers with gaps (K. Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011).
+    """Of any number of labelers, with gaps, over the records with two votes or more."""
+    return krippendorff_alpha_of_counts(tallies(votes), votes.patterns.counts, seed=seed, resamples=resamples)
 
-    Over the records with two votes or more. The interval resamples records, as for the kappas; Krippendorff's own resamples pairs.
+
+def krippendorff_alpha_of_counts(tally: Counts, counts: Counts | None = None, *, seed: int = 0, resamples: int = RESAMPLES) -> Agreement:
+    """Nominal alpha = 1 - Do/De (K. Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011); `tally` (rows x k): votes for each label.
+
+    `counts`: records per row, 1 each without. The interval resamples records, as for the kappas; Krippendorff's own resamples pairs.
     """
-    rows, weights = _merged(tallies(votes), votes.patterns.counts)
+    rows, weights = _merged(tally, counts)
     size = rows.sum(axis=1)
     rows, weights, size = rows[size > 1], weights[size > 1], size[size > 1]
     sizes = np.unique(size)
@@ -102,10 +113,10 @@ def krippendorff_alpha(votes: Votes, *, seed: int = 0, resamples: int = RESAMPLE
     return _with_interval(weights, features, alpha, seed, resamples)
 
 
-def _merged(tally: Counts, weights: Counts) -> tuple[Counts, Counts]:
+def _merged(tally: Counts, counts: Counts | None) -> tuple[Counts, Counts]:
     """Equal rows of tallies once, with their records together: who voted what does not matter."""
     groups = group_rows(tally, int(tally.max(initial=0)) + 1)
-    merged: Counts = np.bincount(groups.of_row, weights, len(groups.first)).astype(np.int64)
+    merged: Counts = np.bincount(groups.of_row, counts, len(groups.first)).astype(np.int64)
     return tally[groups.first], merged
 
 

@@ -20,6 +20,10 @@ TOLERANCE = 1e-8
 SMOOTHING = 0.01
 """Pseudo-count: an error that was never seen stays possible."""
 
+DIGITS = 12
+"""Beliefs are rounded to so many after each round. Where the votes say the same of two labels, a difference of 1e-16 would else grow from
+round to round until one of them is all but certain, and which one would depend on the machine and on the order of the labels."""
+
 BLOCK_COMBINATIONS = 4096
 
 
@@ -46,13 +50,13 @@ def fit(votes: Votes, confusion_of: Callable[[Floats], Floats], balance: Floats 
         nothing = Fit(np.full((m, k, k), np.nan), np.full(k, np.nan), coverage, 0, True)
         return of_patterns(votes, np.full(len(spoke), ABSTAINS, np.int16), np.full((len(spoke), k), np.nan), nothing)
     blocks = _blocks(codes, k)
-    belief = normalised(tally.astype(np.float64))
+    belief = np.round(normalised(tally.astype(np.float64)), DIGITS)
     moved, rounds = np.inf, 0
     while moved >= TOLERANCE and rounds < MAX_ROUNDS:
         weighted = belief * weight[:, None]
         prior = normalised(weighted.sum(axis=0) + SMOOTHING) if balance is None else balance
         confusion = confusion_of(_expected_counts(blocks, weighted, m))
-        updated = _beliefs(blocks, prior, confusion)
+        updated = np.round(_beliefs(blocks, prior, confusion), DIGITS)
         moved = float(np.abs(updated - belief).max())
         belief = updated
         rounds += 1

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from stack.pipelines import statistics
 from stack.pipelines.labels import ABSTAINS, Votes
-from stack.pipelines.labels.agreement import Agreement, cohen_kappa, fleiss_kappa, fleiss_kappa_of_counts, krippendorff_alpha
+from stack.pipelines.labels.agreement import (
+    Agreement,
+    cohen_kappa,
+    cohen_kappa_of_table,
+    fleiss_kappa,
+    fleiss_kappa_of_counts,
+    krippendorff_alpha,
+    krippendorff_alpha_of_counts,
+)
 
 # J. L. Fleiss, Measuring nominal scale agreement among many raters (1971), table 1: 30 patients, 6 psychiatrists, 5 diagnoses.
 PSYCHIATRISTS = """00060 03003 01401 00006 03030 20400 00402 20310 20040 00006 10050 11040 03300 10050 02031
@@ -56,6 +64,18 @@ def test_fleiss_kappa_of_votes_is_that_of_their_counts() -> None:
     raters = ["".join(label * int(count) for label, count in zip("abcde", row, strict=True)) for row in PSYCHIATRISTS.split()]
     votes = votes_of(*("".join(column) for column in zip(*raters, strict=True)))
     assert fleiss_kappa(votes) == fleiss_kappa_of_counts(counts_of(PSYCHIATRISTS))
+
+
+def test_cohens_kappa_of_a_table_gives_the_published_values() -> None:
+    # The worked examples of the article "Cohen's kappa" in the English Wikipedia (2024).
+    for table, kappa in (([[20, 5], [10, 15]], 0.40), ([[45, 15], [25, 15]], 0.1304), ([[25, 35], [5, 35]], 0.2593)):
+        assert cohen_kappa_of_table(np.array(table)).value == pytest.approx(kappa, abs=5e-5)
+
+
+def test_alpha_of_counted_units_is_that_of_their_records() -> None:
+    units = np.array([[2, 0], [1, 1], [0, 3]])
+    repeated = np.repeat(units, [5, 2, 4], axis=0)
+    assert krippendorff_alpha_of_counts(units, np.array([5, 2, 4])) == krippendorff_alpha_of_counts(repeated)
 
 
 @settings(max_examples=60)

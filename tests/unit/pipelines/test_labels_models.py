@@ -97,6 +97,16 @@ def test_a_tie_goes_to_the_labeler_named_first() -> None:
     assert outcomes.probability.tolist() == [0.5, 1.0]
 
 
+@pytest.mark.parametrize("method", ["dawid_skene", "generative"])
+def test_labels_of_which_the_votes_say_the_same_stay_equally_likely(method: Method) -> None:
+    # Exchange a and c, and the first and the second labeler: the same votes again.
+    votes = of_rows([("a", "c", "a"), ("a", "c", "b"), ("a", "c", "b"), ("a", "c", "c")])
+    matrix = aggregate(votes, method).matrix
+    np.testing.assert_allclose(matrix[1], matrix[1, ::-1], atol=1e-9)
+    np.testing.assert_allclose(matrix[0], matrix[3, ::-1], atol=1e-9)
+    assert aggregate(votes, method).names()[1] == "a"
+
+
 @given(CAST, st.sampled_from(METHODS))
 def test_probabilities_are_probabilities_and_a_record_without_votes_gets_no_label(rows: list[tuple[str | None, ...]], method: Method) -> None:
     outcomes = aggregate(of_rows(rows), method)
