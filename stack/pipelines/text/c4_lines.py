@@ -8,7 +8,7 @@ POLICIES = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "
 
 # By rule, whether a line fails: (line, threshold, whether words are separated, whether sentences end in marks).
 _FAILS: dict[str, Callable[[str, float, bool, bool], bool]] = {
-    "c4_long_word": lambda line, limit, spaced, _: spaced and len(line) > limit and any(len(word) > limit for word in line.split()),
+    "c4_long_word": lambda line, limit, spaced, _: spaced and len(line) > limit and max(map(len, line.split())) > limit,
     "c4_line_punctuation": lambda line, _, __, marks: marks and (not line.endswith(END_MARKS) or line.endswith(ELLIPSES)),
     "c4_line_words": lambda line, limit, spaced, _: spaced and len(line.split()) < limit,
     "c4_javascript": lambda line, _, __, ___: "javascript" in line.lower(),

@@ -16,13 +16,16 @@ END_MARKS = (*STOPS, *_QUOTES)
 ELLIPSES = ("...", "\u2026")
 # A bullet, its triangular, hyphen, round and square kin, and the two that plain text has.
 BULLETS = tuple("\u2022\u2023\u2043\u25cf\u25cb\u25e6\u25aa\u25a0\u25a1-*")
+STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
+_AROUND = f"{STOPS}{_QUOTES},;:()[]\u201c\u2018"
 TOP_SIZES = range(2, 5)
 DUPLICATE_SIZES = range(5, 11)
+SCRIPT_SAMPLE = 2000
+"""Characters that are looked at to tell the script."""
 UNSPACED_SHARE = 0.3
 """From this share of its characters on, a text is in a script without spaces between words, whatever names and figures stand in it."""
 
 _LETTERED_WORD = re.compile(r"[^\W\d_]\S*")
-_STOP_WORD = re.compile(r"\b(?:the|be|to|of|and|that|have|with)\b")
 _SENTENCE_END = re.compile(rf"[{STOPS}]+[{_QUOTES})]*(?=\s|$)|[\u3002\uff01\uff1f\uff61]+[{_QUOTES}\uff09]*")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 # Thai, Lao, Tibetan, Burmese, Khmer, kana and Han.
@@ -56,7 +59,8 @@ class Measures:
         return self._share_of(_UNPUNCTUATED) <= UNSPACED_SHARE
 
     def _share_of(self, characters: re.Pattern[str]) -> float:
-        return 0.0 if self.text.isascii() else len(characters.findall(self.text)) / max(1, len(self.text) - self.text.count(" "))
+        head = self.text[:SCRIPT_SAMPLE]
+        return 0.0 if head.isascii() else share(len(characters.findall(head)), len(head) - head.count(" "))
 
     def word_count(self) -> int | None:
         return None if self.words is None else len(self.words)
@@ -76,7 +80,7 @@ class Measures:
         known = self.language and self.language != "und"
         if known and self.language.lower().split("-")[0] != "en":
             return None
-        return None if self.words is None else len(set(_STOP_WORD.findall(self.text.lower())))
+        return None if self.words is None else len(STOP_WORDS & {word.strip(_AROUND) for word in set(self.text.lower().split())})
 
     def lines_starting(self, marks: tuple[str, ...]) -> float:
         return share(sum(line.startswith(marks) for line in self.lines), len(self.lines))

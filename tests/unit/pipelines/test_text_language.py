@@ -1,5 +1,6 @@
 """Language: the batch identifier against py3langid, tags, and what the stage keeps."""
 
+import importlib.metadata
 import importlib.util
 import json
 import pickle
@@ -91,6 +92,9 @@ def test_a_result_does_not_depend_on_the_rest_of_the_batch(everyday):
 @needs_model
 def test_the_labels_are_those_of_the_installed_model(library):
     assert set(library[()].labels) == LABELS
+    # Another model gives other answers: raise Language.VERSION with the pin, so that shards are made again.
+    assert importlib.metadata.version("py3langid") == "0.4.0"
+    assert Language.VERSION == 1
 
 
 @needs_model

@@ -72,7 +72,7 @@ LINE = "A line of this length is long enough here."
         ("gopher_bullet_lines", "\n".join(["• a"] * 9 + ["a"]), "- a\n• b"),
         ("gopher_ellipsis_lines", "\n".join(["a..."] * 3 + ["a"] * 7), "a…\nb\nc..."),
         ("gopher_alphabetic_words", "a b c d 5", "a b c 4 5"),
-        ("gopher_stop_words", "The cat and dog", "the cat, the dog"),
+        ("gopher_stop_words", "The cat (and) dog", "the cat, the dog, together"),
         ("gopher_duplicate_lines", "\n".join([*"abcdefg", *"aaa"]), "\n".join([*"abcdef", *"aaaa"])),
         ("gopher_duplicate_line_chars", "\n".join([*"abcdefgh", *"aa"]), "\n".join([*"abcdefg", *"aaa"])),
         ("gopher_duplicate_paragraphs", "\n\n".join([*"abcdefg", *"aaa"]), "\n\n".join([*"abcdef", *"aaaa"])),
