@@ -6,6 +6,7 @@ nobody made.
 """
 
 from stack.pipelines.trail.croissant import croissant
+from stack.pipelines.trail.datasheet import datasheet
 from stack.pipelines.trail.describe import About, StageSaid, card, describe
 from stack.pipelines.trail.described import (
     Described,
@@ -41,6 +42,7 @@ __all__ = [
     "begin",
     "card",
     "croissant",
+    "datasheet",
     "describe",
     "end_event",
     "log_bins",

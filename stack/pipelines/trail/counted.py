@@ -57,4 +57,5 @@ def alpha(units: Rows) -> Interval:
 
 
 def _interval(found: Agreement) -> Interval:
-    return Interval(found.value, found.low, found.high)
+    """Without any disagreement resampling has nothing to vary: a point would claim a certainty that nobody has."""
+    return Interval(found.value) if found.low == found.high else Interval(found.value, found.low, found.high)
