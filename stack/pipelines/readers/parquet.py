@@ -46,10 +46,19 @@ def plan_parquet(source: Source, name: str, stream: IO[bytes], records: int) -> 
 
 
 def _open(stream: IO[bytes]) -> Any:
+    """The file, once its footer agrees with itself. Fault `unreadable` when it does not.
+
+    Nothing is asked of the columns' metadata here: on a broken footer pyarrow 26 ends the process there (an uncaught C++ exception).
+    """
     try:
-        return pq.ParquetFile(stream, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
+        file = pq.ParquetFile(stream, page_checksum_verification=True)
+        counts = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        names = file.schema_arrow.names
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise Fault("unreadable", f"Parquet footer: {error}") from None
+    if not names or min(counts, default=0) < 0 or sum(counts) != file.metadata.num_rows:
+        raise Fault("unreadable", "Parquet footer: its counts of rows contradict one another")
+    return file
 
 
 def _require_text(source: Source, name: str, schema: pa.Schema) -> None:
@@ -73,8 +82,10 @@ def read_parquet(source: Source, stream: IO[bytes], split: Split) -> Result:
         count = file.metadata.row_group(group).num_rows
         first, last = max(at, split.first_row), min(at + count, stop)
         try:
-            table = file.read_row_group(group, columns=list(source.columns)).slice(first - at, last - first)
-            _convert(source, table, first, rows, bad)
+            table = file.read_row_group(group, columns=list(source.columns))
+            if table.num_rows != count:
+                raise pa.ArrowInvalid(f"{table.num_rows} rows where the footer has {count}")
+            _convert(source, table.slice(first - at, last - first), first, rows, bad)
         except (pa.ArrowException, OSError) as error:
             lost = Fault("unreadable", f"row group {group}: {error}")
             bad += [lost.at(row) for row in range(first, last)]
