@@ -44,6 +44,8 @@ def plan(pipeline: PipelineArgument, *, limit: LimitOption = None, as_json: Json
         return
     rows = [(each.stage, each.does, ", ".join(each.needs) or "-") for each in planned.stages]
     print_table(("stage", "does", "needs"), rows, title=planned.pipeline)
+    if planned.hint:
+        typer.echo(f"hint: {planned.hint}")
     typer.echo(f"records: {planned.records} in {planned.shards} shards; dropped: {_counts(planned.dropped)}")
     tokens = f"about {planned.prompt_tokens} read and at most {planned.max_completion_tokens} written"
     typer.echo(f"requests: {planned.requests}; engine tokens: {tokens} ({planned.method})")
@@ -74,10 +76,9 @@ def run(
 
     chosen = load_pipeline(pipeline)
     endpoint = find_endpoint(url, api_key_file=api_key_file, model=model) if url is not None and chosen.asks_a_model else None
+    budget = Budget(tokens=max_tokens, seconds=max_seconds)
     with open_executor(executor, logs=out / "logs") as workers:
-        done = run_pipeline(
-            chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=Reporter(), budget=Budget(tokens=max_tokens, seconds=max_seconds)
-        )
+        done = run_pipeline(chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=Reporter(), budget=budget)
     if evidence is not None:
         from stack.evidence import EvidenceStore
         from stack.pipelines import labeling_evidence
@@ -106,14 +107,11 @@ def trace(
         return
     for name in ("record_id", "source", "row", "source_id", "record_sha256"):
         typer.echo(f"{name}: {found[name]}")
-    print_table(
-        ("stage", "does", "changed the text", "digest"),
-        [(each["kind"], each["words"], _yes(each["changed_text"]), each["digest"][:12]) for each in found["stages"]],
-    )
+    stages = [(each["kind"], each["words"], _yes(each["changed_text"]), each["digest"][:12]) for each in found["stages"]]
+    print_table(("stage", "does", "changed the text", "digest"), stages)
     if found["votes"]:
-        votes = [
-            (name, vote["label"] or vote["error"] or "abstained", vote["model"] or "-", (vote["digest"] or "")[:12]) for name, vote in found["votes"].items()
-        ]
+        cast = found["votes"].items()
+        votes = [(name, vote["label"] or vote["error"] or "abstained", vote["model"] or "-", (vote["digest"] or "")[:12]) for name, vote in cast]
         print_table(("labeler", "vote", "model", "digest"), votes)
     ended = found["dropped"] or found["outcome"]
     typer.echo(("dropped: " if found["dropped"] else "outcome: ") + ", ".join(f"{name} {value}" for name, value in ended.items() if value is not None))

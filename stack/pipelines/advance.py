@@ -90,11 +90,11 @@ class Advance:
             yield from _slices(before.pieces, phase.label.shard_records)
 
     def _task(self, phase: Phase, shard: int, address: str, inputs: Any, records: int) -> ShardTask:
-        folder = self.manifest.place((phase.index, "shard", shard)).parent.resolve()
-        return ShardTask(phase.index, shard, address, inputs, phase.stages, phase.closes, phase.writes, self.work, folder, records)
+        folder = self.manifest.place((phase.name, "shard", shard)).parent.resolve()
+        return ShardTask(phase.name, shard, address, inputs, phase.stages, phase.closes, phase.writes, self.work, folder, records)
 
     def _make(self, phase: Phase, tasks: Sequence[ShardTask]) -> list[Line]:
-        folder = self.manifest.place((phase.index, "shard", 0)).parent
+        folder = self.manifest.place((phase.name, "shard", 0)).parent
         folder.mkdir(parents=True, exist_ok=True)
         for stray in [*folder.glob(STRAY), *folder.glob(".decision.*")]:
             shutil.rmtree(stray, ignore_errors=True)
@@ -108,7 +108,7 @@ class Advance:
         if phase.label is not None:
             self.spent.labeled += left
             self.spent.label_seconds += time.monotonic() - started
-        self.spent.records += left if phase.index == 0 else 0
+        self.spent.records += left if phase.reads else 0
         return [self.manifest.current((task.phase, "shard", task.shard)) for task in tasks]
 
     def _run(self, phase: Phase, tasks: Sequence[ShardTask], step: Step) -> None:
@@ -146,7 +146,7 @@ class Advance:
         if phase.closes is None:
             return Shards(pieces, rows, addresses)
         with self.reporter.step(f"{phase.closes.kind}: decide over {sum(rows):,} records"):
-            decided = decide(phase.closes, phase.index, lines, pieces, self.manifest, self.work, named=phase.closes is not self.unnamed)
+            decided = decide(phase.closes, phase.name, lines, pieces, self.manifest, self.work, named=phase.closes is not self.unnamed)
         laid = tuple(replace(piece, decisions=(*piece.decisions, path.resolve())) for piece, path in zip(pieces, decided.files, strict=True))
         # One digest for all: where a record lies is decided by every other.
         return Shards(laid, decided.stay, tuple(_sha256([address, decided.line.sha256]) for address in addresses))
@@ -159,7 +159,7 @@ def advance_through(stages: Sequence[Stage], inputs: Sequence[Input], advance: A
     _require_records(inputs, advance.manifest)
     for phase in others:
         if not sum(shards.rows):
-            raise PipelineError(f"no record is left before `{phase.name}`: loosen a stage before it, or look at what the sources hold")
+            raise PipelineError(f"no record is left before `{phase.title}`: loosen a stage before it, or look at what the sources hold")
         shards = advance.next(phase, shards)
     return shards
 
@@ -168,7 +168,7 @@ def _require_records(inputs: Sequence[Input], manifest: Manifest) -> None:
     """A source of which nothing at all could be read is a mistake of the file, not of its records."""
     shard = 0
     for each in inputs:
-        keys = [(0, "shard", shard + offset) for offset in range(len(each.splits))]
+        keys = [("read", "shard", shard + offset) for offset in range(len(each.splits))]
         shard += len(keys)
         if any(manifest.current(key).records for key in keys):
             continue
@@ -203,7 +203,7 @@ def _slices(pieces: Sequence[Piece], size: int) -> Iterator[tuple[tuple[Piece, .
 
 
 def _title(phase: Phase, left: int, taken_over: int) -> str:
-    return f"{phase.name}: {left:,} records" + (f", {taken_over:,} already committed" if taken_over else "")
+    return f"{phase.title}: {left:,} records" + (f", {taken_over:,} already committed" if taken_over else "")
 
 
 def _sha256(value: Any) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from stack.evidence import canonical_json
 from stack.pipelines.base import DatasetStage, Decision, Dropped, Work
 from stack.pipelines.frames import DETAIL, REASON, decision_table, dropped_by
-from stack.pipelines.manifest import Line, Manifest, folder_digest
+from stack.pipelines.manifest import Key, Line, Manifest, folder_digest
 from stack.pipelines.shards import DROPPED, SKETCH, Piece, json_lines, load_piece
 from stack.runtime.files import sync
 
@@ -29,7 +29,7 @@ class Decided:
     line: Line
 
 
-def decide(stage: DatasetStage, phase: int, shards: Sequence[Line], pieces: Sequence[Piece], manifest: Manifest, work: Work, *, named: bool = True) -> Decided:
+def decide(stage: DatasetStage, phase: str, shards: Sequence[Line], pieces: Sequence[Piece], manifest: Manifest, work: Work, *, named: bool = True) -> Decided:
     """The committed decision if there is one over the same sketches, else a new one. `named` False leaves out the list of who was dropped."""
     address = hashlib.sha256(canonical_json({"decides": stage.digest(work), "over": [line.sha256 for line in shards], "named": named})).hexdigest()
     key = (phase, "decision", 0)
@@ -46,7 +46,7 @@ def decide(stage: DatasetStage, phase: int, shards: Sequence[Line], pieces: Sequ
 
 def _make(
     stage: DatasetStage,
-    key: tuple[int, str, int],
+    key: Key,
     address: str,
     sketches: Sequence[pa.Table],
     pieces: Sequence[Piece],

@@ -52,11 +52,12 @@ class LabelStage(RecordStage):
     def apply(self, batch: Batch, work: Work) -> None:
         """PipelineError when the endpoint is gone: such votes are worth nothing and must not be kept."""
         for labeler in self.labelers:
-            if isinstance(labeler, Llm):
-                votes = ask(labeler, batch.texts, self.labels, work)
-            else:
-                votes = vote(labeler, batch.texts, self.labels, work.folder)
-            self._add(batch, labeler, votes, work)
+            self._add(batch, labeler, self._votes(labeler, batch.texts, work), work)
+
+    def _votes(self, labeler: Labeler, texts: Sequence[str], work: Work) -> list[Vote]:
+        if isinstance(labeler, Llm):
+            return ask(labeler, texts, self.labels, work)
+        return vote(labeler, texts, self.labels, work.folder)
 
     def _add(self, batch: Batch, labeler: Labeler, votes: Sequence[Vote], work: Work) -> None:
         name, rows = labeler.name, len(batch)

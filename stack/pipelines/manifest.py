@@ -15,10 +15,14 @@ from stack.runtime.files import sha256_file, sync, write_atomic
 MANIFEST, WORK, ANSWERS = "manifest.jsonl", "work", "answers"
 
 
+Key = tuple[str, str, int]
+"""Phase, part, shard."""
+
+
 class Line(Frozen):
     """One line of `manifest.jsonl`; shards and decisions are folders under `work/`."""
 
-    phase: int = Field(ge=0)
+    phase: str = Field(pattern=r"^[a-z0-9_-]+$")
     part: Literal["shard", "decision"]
     shard: int = Field(ge=0)
     address: str = Field(description="SHA-256 of all that decides the content: stages, model, and what went in")
@@ -28,7 +32,7 @@ class Line(Frozen):
     tokens: int = Field(default=0, description="Engine tokens paid for, by the endpoint's usage")
 
     @property
-    def key(self) -> tuple[int, str, int]:
+    def key(self) -> Key:
         return self.phase, self.part, self.shard
 
 
@@ -41,19 +45,19 @@ class Manifest:
         self.work.mkdir(parents=True, exist_ok=True)
         self.answers.mkdir(exist_ok=True)
         self._earlier = {line.key: line for line in self._read()}
-        self._current: dict[tuple[int, str, int], Line] = {}
+        self._current: dict[Key, Line] = {}
         # Written anew, so that a line cut short by a crash does not spoil the next one.
         self._write(self._earlier.values())
 
-    def place(self, key: tuple[int, str, int]) -> Path:
+    def place(self, key: Key) -> Path:
         phase, part, shard = key
-        return self.work / f"{phase:02d}" / (f"shard-{shard:05d}" if part == "shard" else "decision")
+        return self.work / phase / (f"shard-{shard:05d}" if part == "shard" else "decision")
 
-    def current(self, key: tuple[int, str, int]) -> Line:
+    def current(self, key: Key) -> Line:
         """What this run has committed or taken over there."""
         return self._current[key]
 
-    def take_over(self, key: tuple[int, str, int], address: str) -> bool:
+    def take_over(self, key: Key, address: str) -> bool:
         """Keep what an earlier run committed there, if it is whole and has that address."""
         line, place = self._earlier.get(key), self.place(key)
         if line is None or line.address != address or not place.is_dir() or folder_digest(place) != line.sha256:
@@ -76,7 +80,7 @@ class Manifest:
 
     def finish(self) -> list[Line]:
         """The lines of this run in their order, the file rewritten so; folders that no line names are removed."""
-        self._write(self._current.values())
+        self._write(self.lines)
         kept = {self.place(key) for key in self._current}
         for phase in self.work.iterdir():
             for folder in list(phase.iterdir()) if phase.is_dir() else []:
@@ -88,7 +92,9 @@ class Manifest:
 
     @property
     def lines(self) -> list[Line]:
-        return [self._current[key] for key in sorted(self._current)]
+        """By phase in the order of the pipeline, its shards in order, then its decision."""
+        order = {phase: place for place, phase in enumerate(dict.fromkeys(line.phase for line in self._current.values()))}
+        return sorted(self._current.values(), key=lambda line: (order[line.phase], line.part == "decision", line.shard))
 
     def _read(self) -> list[Line]:
         if not self.path.exists():
@@ -102,8 +108,7 @@ class Manifest:
         return lines
 
     def _write(self, lines: Iterable[Line]) -> None:
-        ordered = sorted(lines, key=lambda line: line.key)
-        write_atomic(self.path, b"".join(_encoded(line) for line in ordered))
+        write_atomic(self.path, b"".join(_encoded(line) for line in lines))
 
 
 def folder_digest(folder: Path) -> str:

@@ -21,6 +21,7 @@ from stack.pipelines.readers import Split
 from stack.pipelines.run import limited
 from stack.pipelines.shards import load_piece
 from stack.pipelines.spec import Pipeline
+from stack.pipelines.text import order_hint
 from stack.runtime.progress import Reporter
 
 BYTES_PER_TOKEN = 3.5
@@ -53,6 +54,8 @@ class Planned:
     prompt_tokens: int
     max_completion_tokens: int
     method: str
+    hint: str | None = None
+    """What is likely not meant."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,6 +96,7 @@ def plan_run(pipeline: Pipeline, *, limit: int | None = None, reporter: Reporter
         prompt_tokens=round(prompt_tokens * scale),
         max_completion_tokens=sum(labeler.max_tokens for labeler in askers) * records,
         method=f"estimated from {BYTES_PER_TOKEN:g} bytes of text a token{sample}",
+        hint=order_hint(pipeline.stages),
     )
 
 

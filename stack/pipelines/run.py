@@ -87,7 +87,7 @@ def run_pipeline(
         lines = advance.manifest.finish()
         finished = Finished(pipeline, out, stages, inputs, advance.manifest, advance.work, started)
         card, counted = finish(finished, shards, lines, advance.reporter)
-    labels = next((phase.index for phase in into_phases(stages) if phase.label), 0)
+    labels = next((phase.name for phase in into_phases(stages) if phase.label), "read")
     return LabelingRun(
         pipeline=pipeline,
         out=out,

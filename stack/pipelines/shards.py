@@ -53,7 +53,7 @@ class Piece:
 class ShardTask:
     """All that a worker needs, wherever it runs; `folder` is on storage that run and workers share. `address` stands for all that decides the result."""
 
-    phase: int
+    phase: str
     shard: int
     address: str
     inputs: tuple[ReadPiece, ...] | tuple[Piece, ...]

@@ -43,14 +43,14 @@ class Pipeline(Frozen):
                 raise ValueError(f"stage `{kind}` is missing: add one")
             if kinds.count(kind) > 1 or kinds[place] != kind:
                 raise ValueError(f"stage `{kind}` must come once, and {where}; got {', '.join(kinds)}")
+        if "label" in kinds and "aggregate" not in kinds:
+            raise ValueError("stage `aggregate` is missing: add one")
         for kind, before in (("aggregate", "label"), ("label_errors", "aggregate"), ("evaluate", "aggregate")):
             if kind in kinds and before not in kinds[: kinds.index(kind)]:
                 raise ValueError(f"stage `{kind}` needs a stage `{before}` before it")
         for kind in ("label", "aggregate"):
             if kinds.count(kind) > 1:
                 raise ValueError(f"stage `{kind}` must come once; got {', '.join(kinds)}")
-        if "label" in kinds and "aggregate" not in kinds:
-            raise ValueError("stage `aggregate` is missing: add one")
         return stages
 
     @model_validator(mode="after")

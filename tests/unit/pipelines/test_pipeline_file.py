@@ -8,7 +8,8 @@ import yaml
 from labeling_kit import document, words_only
 
 from stack.pipelines import PipelineError, load_pipeline, plan_run, shipped
-from stack.pipelines.spec import Keywords, LabelStage, Read, labeler_digest
+from stack.pipelines.label_stage import LabelStage
+from stack.pipelines.labeling import Keywords, digest
 
 
 def load(folder: Path, content: Any) -> Any:
@@ -23,7 +24,7 @@ def test_the_shipped_pipeline_reads_real_records_with_human_labels() -> None:
     planned = plan_run(pipeline)
     assert planned.records + sum(planned.dropped.values()) == 200
     assert planned.requests == planned.records
-    assert all(source.licence == "CC-BY-SA-4.0" and "IndoNLP/nusax" in source.origin for source in pipeline.stage(Read).sources)
+    assert all(source.licence == "CC-BY-SA-4.0" and "IndoNLP/nusax" in source.origin for source in pipeline.read.sources)
 
 
 def test_the_plan_of_a_limited_run_counts_what_would_be_asked(tmp_path: Path) -> None:
@@ -40,13 +41,15 @@ def test_the_plan_of_a_limited_run_counts_what_would_be_asked(tmp_path: Path) ->
     [
         (document(normalise={"unicod": "NFC"}), "field `stages.1.normalise.unicod`: Extra inputs are not permitted"),
         (document(aggregate=None), "stage `aggregate` is missing: add one"),
-        (document(write=None, aggregate={}), "stage `write` is missing"),
+        (document(write=None), "stage `write` is missing"),
+        (document(label=None, aggregate={}, evaluate=None), "stage `aggregate` needs a stage `label` before it"),
+        ({**document(), "labels": []}, "field `labels`: a label stage needs at least two labels"),
         (document(label=words_only(otherwise="maybe")), "labeler `words` uses the label 'maybe', which is not among `labels`: yes, no"),
         (document(label={"labelers": [{"kind": "llm", "name": "m", "prompt": "no place"}]}), "must contain {text} where the record's text goes"),
         (document(label={"labelers": [{"kind": "llm", "name": "Bad Name", "prompt": "{text}"}]}), "field `stages.3.label.labelers.0.llm.name`"),
-        (document(label={"labelers": [{"kind": "guess", "name": "g"}]}), "'keywords', 'llm'"),
+        (document(label={"labelers": [{"kind": "guess", "name": "g"}]}), "'keywords', 'regex', 'python', 'llm', 'neighbours'"),
         (document(label={"labelers": words_only()["labelers"] + words_only()["labelers"]}), "each labeler needs a name of its own; 'words' repeats"),
-        ({**document(), "stages": document()["stages"][::-1]}, "stages must come once each and in this order: read, normalise"),
+        ({**document(), "stages": document()["stages"][::-1]}, "stage `read` must come once, and first; got write, evaluate"),
         ("stages: [", "line 1: not YAML"),
         ("just words", "notes.yaml: field `(document)`"),
     ],
@@ -78,9 +81,9 @@ def test_a_lexicon_file_is_read_in_and_its_labels_are_checked(tmp_path: Path) ->
 
 
 def test_a_digest_changes_with_what_decides_a_vote_and_not_with_how_fast_it_is_asked(tmp_path: Path) -> None:
-    def digest(labels: tuple[str, ...] = ("yes", "no"), **fields: Any) -> str:
+    def of(labels: tuple[str, ...] = ("yes", "no"), **fields: Any) -> str:
         labeler = {"kind": "llm", "name": "m", "prompt": "{text}", **fields}
-        return labeler_digest(load(tmp_path, document(label={"labelers": [labeler]})).labelers[0], labels)
+        return digest(load(tmp_path, document(label={"labelers": [labeler]})).label.labelers[0], labels, tmp_path)
 
-    assert digest() == digest(concurrency=3) == digest(timeout_s=5) == digest(attempts=1) == digest(name="other")
-    assert len({digest(), digest(prompt="{text}?"), digest(max_tokens=9), digest(examples=[{"text": "x", "label": "no"}]), digest(("yes", "no", "x"))}) == 5
+    assert of() == of(concurrency=3) == of(timeout_s=5) == of(attempts=1) == of(name="other")
+    assert len({of(), of(prompt="{text}?"), of(max_tokens=9), of(examples=[{"text": "x", "label": "no"}]), of(("yes", "no", "x"))}) == 5
