@@ -4,7 +4,7 @@
 
 Three corpora: `letters` of 40 to 150 and `messages` of 12 to 30 words, drawn from 8,000 invented words with Zipf frequencies
 (Mandelbrot's 1 / (rank + 2.7)), two letters in three starting with one of 20 phrases that letters share; and the English and Indonesian
-records of `nusax` that come with the project (5 to 57 words). A fifth of the records (of nusax: three in four) are copies of others with
+records of `nusax` that come with the project (4 to 75 words). A fifth of the records (of nusax: three in four) are copies of others with
 2, 5 or 10 % of the words replaced, dropped or swapped, at least one. Recall: copies that end with the same kept record as their
 original; precision: dropped records whose kept record is of the same original. Exact deduplication stands beside it.
 Bar: recall >= 0.95 at each level and precision >= 0.99.

@@ -58,6 +58,8 @@ def endpoint_vectors(texts: Sequence[str], *, url: str, model: str, api_key: str
                 data = sorted(answer.json()["data"], key=lambda item: item["index"])
                 rows += [item["embedding"] for item in data]
                 vectors = np.array(rows, np.float64)
+                if not np.isfinite(vectors).all():
+                    raise ValueError("a number that is not finite")
             except (ValueError, KeyError, TypeError) as fault:
                 raise PipelineError(f"field `url`: {url}/v1/embeddings gave no list of embeddings of one length ({fault})") from fault
             if len(rows) != start + len(part):

@@ -35,7 +35,7 @@ def endpoint() -> Iterator[tuple[str, list[int]]]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", statuses
     server.shutdown()
@@ -62,6 +62,13 @@ def test_a_refusing_endpoint_is_told_in_one_line(endpoint: tuple[str, list[int]]
     statuses[:] = [401]
     with pytest.raises(PipelineError, match=r"field `url`: .* HTTP 401"):
         outcome(SemanticDedup(embedder="endpoint", url=url, model="m"), shards_of(["yes"]))
+
+
+@pytest.mark.parametrize("vector", [[float("nan"), 1.0], [], "no list", None])
+def test_an_answer_that_holds_no_vectors_is_told_in_one_line(vector: object, endpoint: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MEANING, "aye", vector)
+    with pytest.raises(PipelineError, match=r"field `url`: .*/v1/embeddings gave no list of embeddings of one length"):
+        outcome(SemanticDedup(embedder="endpoint", url=endpoint[0], model="m"), shards_of(["yes", "aye"]))
 
 
 def test_an_endpoint_without_its_address_is_refused() -> None:

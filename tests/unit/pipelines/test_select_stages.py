@@ -1,15 +1,17 @@
 from collections import Counter, defaultdict
 
 import pytest
-from dedup_kit import outcome, shards_of
+from dedup_kit import WORK, outcome, shards_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from benchmarks.near_duplicates import messages, planted
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.select import Sample, Split, Take
 from stack.pipelines.select.sample import allocate
 
+NUMBERS = [str(number) for number in range(1000)]
 LABELS = st.lists(st.sampled_from(["yes", "no", None]), max_size=40)
 
 
@@ -76,28 +78,30 @@ def parts(stage: Split, shards: list) -> dict[str, str]:
 
 
 def test_parts_have_their_shares_to_the_record() -> None:
-    found = Counter(parts(Split(), shards_of(["x"] * 1000, [333])).values())
+    found = Counter(parts(Split(near_duplicates=None), shards_of(NUMBERS, [333])).values())
     assert all(abs(found[name] - wanted) <= 1 for name, wanted in {"train": 800, "validation": 100, "test": 100}.items())
 
 
 def test_each_part_has_its_share_of_each_label() -> None:
     labels = (["yes"] * 9 + ["no"]) * 100
-    found = Counter(zip(labels, parts(Split(stratify="label"), shards_of(["x"] * 1000, label=labels)).values(), strict=True))
+    found = Counter(zip(labels, parts(Split(stratify="label", near_duplicates=None), shards_of(NUMBERS, label=labels)).values(), strict=True))
     assert all(abs(found["yes", name] - share * 900) <= 2 and abs(found["no", name] - share * 100) <= 2 for name, share in Split().shares.items())
 
 
-@given(st.lists(st.sampled_from([None, "", "p", "q", "s", "t"]), max_size=40), st.data())
-def test_no_group_is_spread_and_cuts_and_order_change_nothing(groups: list[str | None], data: st.DataObject) -> None:
-    order = data.draw(st.permutations(range(len(groups))))
-    cuts = data.draw(st.lists(st.integers(0, len(groups))))
-    stage = Split(group="author", shares={"train": 0.5, "test": 0.5}, seed=3)
-    found = parts(stage, shards_of(["x"] * len(groups), author=groups))
-    mixed = shards_of(["x"] * len(groups), cuts, author=[groups[at] for at in order], record_id=[f"r{at}" for at in order])
+@given(st.lists(st.tuples(st.sampled_from([None, "", "p", "q", "s", "t"]), st.integers(0, 30)), max_size=40), st.data())
+def test_no_group_and_no_text_is_spread_and_cuts_and_order_change_nothing(records: list[tuple[str | None, int]], data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(records))))
+    cuts = data.draw(st.lists(st.integers(0, len(records))))
+    groups, texts = [group for group, _ in records], [str(text) for _, text in records]
+    stage = Split(group="author", near_duplicates=None, shares={"train": 0.5, "test": 0.5}, seed=3)
+    found = parts(stage, shards_of(texts, author=groups))
+    mixed = shards_of([texts[at] for at in order], cuts, author=[groups[at] for at in order], record_id=[f"r{at}" for at in order])
     assert parts(stage, mixed) == found
     where = defaultdict(set)
-    for name, group in zip(found, groups, strict=True):
+    for name, group, text in zip(found, groups, texts, strict=True):
+        where["text", text].add(found[name])
         if group:
-            where[group].add(found[name])
+            where["group", group].add(found[name])
     assert all(len(seen) == 1 for seen in where.values())
 
 
@@ -108,8 +112,32 @@ def test_near_duplicates_and_the_authors_they_tie_together_stay_in_one_part(seed
     texts = [letter, "lunch at noon", letter.replace("month", "week"), "a ship came in", "no news today", "rain is expected"]
     stage = Split(group="author", near_duplicates={"engine": "numpy"}, shares={"train": 0.5, "test": 0.5}, seed=seed)
     found = parts(stage, shards_of(texts, [2], author=["a", "a", "b", "b", None, None]))
+    assert found == parts(stage, shards_of(texts, [1, 3, 4], author=["a", "a", "b", "b", None, None]))
     assert len({found[name] for name in ("r0", "r1", "r2", "r3")}) == 1
     assert len(set(found.values())) == 2
+
+
+@pytest.mark.parametrize("engine", ["rensa", "numpy"])
+def test_no_near_duplicate_leaks_from_one_part_into_another(engine: str) -> None:
+    corpus = planted(messages(5, 400), copies=200, seed=5)
+    found = parts(Split(near_duplicates={"engine": engine}, stratify="source"), shards_of(corpus.texts, [100, 350]))
+    where = defaultdict(set)
+    for name, of in zip(found, corpus.origin, strict=True):
+        where[of].add(found[name])
+    assert sum(len(seen) > 1 for seen in where.values()) <= 1
+    assert abs(Counter(found.values())["train"] - 480) <= 5
+
+
+def test_the_order_in_which_shares_are_named_changes_nothing() -> None:
+    shares = {"train": 0.5, "test": 0.25, "validation": 0.25}
+    one, other = (Split(near_duplicates=None, shares=dict(items)) for items in (shares.items(), reversed(shares.items())))
+    assert parts(one, shards_of(NUMBERS)) == parts(other, shards_of(NUMBERS))
+
+
+def test_no_sketch_holds_a_text_or_the_name_of_a_group() -> None:
+    (shard,) = shards_of(["a secret text"], author=["Ada Lovelace"])
+    sketch = Split(group="author", near_duplicates={"engine": "numpy"}).sketch(shard, WORK)
+    assert not any(word in str(sketch.to_pydict()) for word in ("secret", "Ada", "Lovelace"))
 
 
 def test_shares_that_do_not_make_one_are_refused() -> None:
