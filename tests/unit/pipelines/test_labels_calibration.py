@@ -60,6 +60,9 @@ def test_bins_hold_equally_many_records_and_equal_probabilities_stay_together() 
     chosen = np.zeros(100, int)
     tied = measure_calibration(chosen, beliefs_of(chosen, np.repeat([0.5, 0.7, 0.9], [10, 80, 10])), chosen)
     assert [(each.low, each.high, each.right.total) for each in tied.reliability] == [(0.5, 0.5, 10), (0.7, 0.7, 80), (0.9, 0.9, 10)]
+    # 30 and 70 records in two bins: most of the 70 belong above the middle.
+    two = measure_calibration(chosen, beliefs_of(chosen, np.repeat([0.5, 0.9], [30, 70])), chosen, bins=2)
+    assert [each.right.total for each in two.reliability] == [30, 70]
 
 
 def test_a_fitted_label_model_is_better_calibrated_than_the_share_of_votes() -> None:

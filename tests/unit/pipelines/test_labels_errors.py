@@ -32,6 +32,13 @@ def test_of_several_labels_above_their_thresholds_the_likelier_counts() -> None:
     assert found.worst_first().tolist() == [3, 1, 2]
 
 
+def test_a_label_that_was_never_given_is_never_suggested() -> None:
+    found = label_errors(np.array([0, 1], np.int16), np.array([[0.4, 0.0, 0.6], [0.1, 0.2, 0.7]]))
+    assert np.isnan(found.thresholds[2])
+    assert found.joint.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert not found.suspect.any()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_planted_errors_are_found_at_the_floor_measured(seed: int) -> None:
     votes, truth = synthetic(seed)

@@ -51,6 +51,12 @@ def test_of_equally_near_examples_the_first_count() -> None:
     assert vote_by_neighbours(AXES[:1], examples, ["a", "b", "b", "a", "a"], 3, 1.0) == [("b", 2 / 3)]
 
 
+def test_a_vector_is_exactly_like_itself() -> None:
+    vectors = np.random.default_rng(1).normal(size=(300, 24)).astype(np.float32)
+    labels = [f"l{row}" for row in range(300)]
+    assert vote_by_neighbours(vectors, vectors, labels, 1, 1.0) == [(label, 1.0) for label in labels]
+
+
 def test_what_is_near_nothing_gets_no_label() -> None:
     assert vote_by_neighbours(AXES, AXES[:1], ["a"], 1, 0.5) == [("a", 1.0), (None, 0.0), (None, 0.0)]
     assert vote_by_neighbours(0 * AXES[:1], AXES, ["a", "b", "c"], 3, -1.0) == [(None, 0.0)]
