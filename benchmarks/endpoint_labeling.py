@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from stack.serving.chat import ChatClient
 LABELS = ("negative", "neutral", "positive")
 BAR = 500
 SLOW_RECORDS = 60
+SHARD = 500
 TEXT = "Record {}: the clinic was clean and the nurse was kind, but we waited for three hours and the pharmacy had closed when we came out."
 
 
@@ -84,6 +86,12 @@ def timed(name: str, records: int, work: Callable[[], object]) -> float:
     return records / wall
 
 
+def in_shards(labeler: Llm, texts: list[str], work: Work) -> None:
+    """As a run with one worker does: a shard is whole before the next begins."""
+    for start in range(0, len(texts), SHARD):
+        ask(labeler, texts[start : start + SHARD], LABELS, replace(work, answers=work.folder / "sharded" / f"{start}.jsonl"))
+
+
 def together(url: str, texts: list[str], labeler: Llm, *, in_flight: int, tasks: int | None = None) -> Coroutine[Any, Any, list[object]]:
     """The general client: all at once, or `tasks` loops that await one request after another."""
 
@@ -123,6 +131,7 @@ def main() -> int:
         ask(labeler, texts[:in_flight], LABELS, work)
         bare = timed("labeling", len(texts), lambda: ask(labeler, texts, LABELS, work))
         rate = timed("labeling, answers kept", len(texts), lambda: ask(labeler, texts, LABELS, kept))
+        timed(f"labeling, in {len(texts) // SHARD} shards of {SHARD}", len(texts), lambda: in_shards(labeler, texts, work))
         timed("labeling, all answers known", len(texts), lambda: ask(labeler, texts, LABELS, kept))
         some, few = texts[: len(texts) // 5], texts[:SLOW_RECORDS]
         general = timed("httpx client, as many in flight", len(some), lambda: asyncio.run(together(url, some, labeler, in_flight=in_flight)))

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +15,7 @@ from stack.pipelines.labeling.budget import Budget, BudgetSpentError
 from stack.pipelines.labeling.connection import HttpAnswer, HttpTransport, Transport, TransportError
 from stack.pipelines.labeling.pace import Window, backoff_s, retry_after_s
 from stack.pipelines.labeling.replies import Reply, UnreadableError, read_reply, reader
-from stack.pipelines.labeling.requests import Request, request
+from stack.pipelines.labeling.requests import Question, encoded, question
 from stack.pipelines.labeling.spec import Llm
 from stack.pipelines.labeling.votes import MAX_VALUE, Vote
 from stack.serving.chat import read_key
@@ -73,8 +73,12 @@ async def ask_model(
 ) -> list[Vote]:
     """As `ask`, over any transport; GoneError when the endpoint is."""
     read = reader(labeler, labels)
-    asked = [request(labeler, text, labels, model=model) for text in texts]
-    outcomes = await _Round(labeler, transport, window, budget or Budget(), answers).outcomes(asked)
+    asked = [question(labeler, text, labels, model=model) for text in texts]
+
+    async def post(text: str) -> HttpAnswer:
+        return await transport.post(encoded(labeler, text, labels, model=model))
+
+    outcomes = await _Round(labeler, post, window, budget or Budget(), answers).outcomes(asked)
     votes = []
     for text, each in zip(texts, asked, strict=True):
         outcome = outcomes[each.key]
@@ -95,11 +99,15 @@ class Failure:
     wait_s: float | None = None
 
 
+Post = Callable[[str], Awaitable[HttpAnswer]]
+"""Asks about a text."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """A request, and how often it has failed and been put off so far."""
+    """A question, and how often it has failed and been put off so far."""
 
-    request: Request
+    question: Question
     failed: int = 0
     put_off: int = 0
 
@@ -107,9 +115,9 @@ class _Try:
 class _Round:
     """One call's requests: ready, waiting for another try, or in flight. A request that waits holds no place in the window."""
 
-    def __init__(self, labeler: Llm, transport: Transport, window: Window, budget: Budget, answers: Answers | None) -> None:
+    def __init__(self, labeler: Llm, post: Post, window: Window, budget: Budget, answers: Answers | None) -> None:
         self._labeler = labeler
-        self._transport = transport
+        self._post = post
         self._window = window
         self._budget = budget
         self._answers = answers
@@ -125,9 +133,9 @@ class _Round:
         self._shut_in_a_row = 0
         self._fault: BaseException | None = None
 
-    async def outcomes(self, requests: Sequence[Request]) -> Mapping[str, Reply | Failure]:
+    async def outcomes(self, questions: Sequence[Question]) -> Mapping[str, Reply | Failure]:
         """By key: a reply, or the last failure of a request that was given up."""
-        for each in {each.key: each for each in requests}.values():
+        for each in {each.key: each for each in questions}.values():
             kept = self._answers.get(each.key) if self._answers else None
             if kept is None:
                 self._ready.append(_Try(each))
@@ -201,23 +209,23 @@ class _Round:
 
     async def _try(self, each: _Try) -> None:
         ticket = self._window.ticket()
-        outcome = await self._ask(each.request)
+        outcome = await self._ask(each.question)
         if isinstance(outcome, Reply):
             self._window.answered()
             self._shut_in_a_row = 0
             self._budget.spend(outcome.prompt_tokens + outcome.completion_tokens)
-            self._outcomes[each.request.key] = outcome
+            self._outcomes[each.question.key] = outcome
             if self._answers is not None:
-                self._answers.put(each.request.key, outcome)
+                self._answers.put(each.question.key, outcome)
             return
         if outcome.reason in OVERLOAD:
             self._window.overloaded(ticket)
         self._again_or_give_up(each, outcome)
 
-    async def _ask(self, each: Request) -> Reply | Failure:
+    async def _ask(self, each: Question) -> Reply | Failure:
         try:
             async with asyncio.timeout(self._labeler.timeout_s):
-                answer = await self._transport.post(each.body)
+                answer = await self._post(each.text)
         except TimeoutError:
             return Failure("timeout", f"no answer in {self._labeler.timeout_s:g} s")
         except TransportError as fault:
@@ -244,7 +252,7 @@ class _Round:
             heapq.heappush(self._later, (now + wait_s, self._order, tried))
             return
         self._shut_in_a_row = self._shut_in_a_row + 1 if failure.reason in SHUT else 0
-        self._outcomes[each.request.key] = failure
+        self._outcomes[each.question.key] = failure
 
     def _sync_if_due(self) -> None:
         """In a thread: a disk may take longer to sync than the model to answer."""

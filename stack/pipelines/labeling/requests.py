@@ -11,15 +11,24 @@ from stack.pipelines.labeling.spec import TEXT_FIELD, Llm
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """`key` is the SHA-256 of all that decides the answer; the server's address is not in it."""
+class Question:
+    """A text to be asked about. `key` is the SHA-256 of all that decides the answer; the server's address is not in it."""
 
     key: str
-    body: bytes
+    text: str
 
 
-def request(labeler: Llm, text: str, labels: tuple[str, ...], *, model: str) -> Request:
-    """The body of POST /v1/chat/completions; `model` is the run's, used when the labeler names none."""
+def question(labeler: Llm, text: str, labels: tuple[str, ...], *, model: str) -> Question:
+    """`model` is the run's, used when the labeler names none."""
+    return Question(hashlib.sha256(canonical_json(_body(labeler, text, labels, model))).hexdigest(), text)
+
+
+def encoded(labeler: Llm, text: str, labels: tuple[str, ...], *, model: str) -> bytes:
+    """The body of POST /v1/chat/completions. Made when it is sent: a large shard's bodies together would fill the memory."""
+    return json.dumps(_body(labeler, text, labels, model), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _body(labeler: Llm, text: str, labels: tuple[str, ...], model: str) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": labeler.model or model,
         "messages": messages(labeler, text),
@@ -31,7 +40,7 @@ def request(labeler: Llm, text: str, labels: tuple[str, ...], *, model: str) -> 
         body["structured_outputs"] = {"choice": list(labels)}
     else:
         body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": answer_schema(labeler, labels)}}
-    return Request(hashlib.sha256(canonical_json(body)).hexdigest(), json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+    return body
 
 
 def messages(labeler: Llm, text: str) -> list[dict[str, str]]:

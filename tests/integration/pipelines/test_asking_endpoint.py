@@ -1,16 +1,23 @@
 """Labels from a real HTTP server that misbehaves: refusals with Retry-After, JSON errors, garbage, slowness, closed connections."""
 
 import asyncio
+import ipaddress
 import json
+import ssl
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from stack.pipelines.base import Work
 from stack.pipelines.endpoint import ChatEndpoint
@@ -45,10 +52,11 @@ class RawServer:
     in_flight: int = 0
     peak: int = 0
     port: int = 0
+    tls: ssl.SSLContext | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -86,7 +94,7 @@ class RawServer:
         loop = asyncio.new_event_loop()
 
         async def start() -> asyncio.Server:
-            server = await asyncio.start_server(self.serve, "127.0.0.1", port)
+            server = await asyncio.start_server(self.serve, "127.0.0.1", port, ssl=self.tls)
             self.port = server.sockets[0].getsockname()[1]
             return server
 
@@ -108,6 +116,22 @@ class RawServer:
             loop.call_soon_threadsafe(loop.stop)
             thread.join(10)
             loop.close()
+
+
+def self_signed(folder: Path) -> Path:
+    """Key and certificate of 127.0.0.1 in one file."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(hours=1), now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "server.pem"
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return pem
 
 
 def llm(**fields: object) -> Llm:
@@ -245,6 +269,21 @@ def test_the_key_goes_to_the_server_and_into_no_error(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(PipelineError, match="--url"):
         HttpTransport(url)
+
+
+def test_https_is_spoken_to_a_trusted_server_only(tmp_path: Path) -> None:
+    pem = self_signed(tmp_path)
+    serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serving.load_cert_chain(pem)
+
+    async def run(url: str, tls: ssl.SSLContext | None) -> int:
+        async with HttpTransport(url, tls=tls) as transport:
+            return (await transport.post(b'{"messages": [{"content": "t"}]}')).status
+
+    with RawServer(tls=serving).running() as server:
+        assert asyncio.run(run(server.url, ssl.create_default_context(cafile=str(pem)))) == 200
+        with pytest.raises(TransportError, match=r"refused: .*certificate"):
+            asyncio.run(run(server.url, None))
 
 
 def test_a_path_before_v1_is_kept_and_nobody_listening_is_refused() -> None:

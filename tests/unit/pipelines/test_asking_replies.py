@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stack.pipelines.labeling.replies import Reply, UnreadableError, read_reply, reader
-from stack.pipelines.labeling.requests import request
+from stack.pipelines.labeling.requests import encoded
 from stack.pipelines.labeling.spans import Quote, Span, locate, occurrences
 from stack.pipelines.labeling.votes import Vote
 
@@ -30,7 +30,7 @@ def read(answer: Any, *, text: str = "", **fields: Any) -> Vote:
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(request(llm(**fields), "t", LABELS, model="tiny").body)
+    found: dict[str, Any] = json.loads(encoded(llm(**fields), "t", LABELS, model="tiny"))
     return found
 
 
