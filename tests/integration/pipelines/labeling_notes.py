@@ -25,6 +25,14 @@ stages:
 
 
 def committed(out: Path) -> list[int]:
-    """Shards with a whole line in the manifest; a line without its end is not yet one."""
+    """Label shards with a whole line in the manifest; a line without its end is not yet one."""
     path = out / "manifest.jsonl"
-    return [json.loads(line)["shard"] for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")] if path.exists() else []
+    whole = [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")] if path.exists() else []
+    return [line["shard"] for line in whole if (line["phase"], line["part"]) == ("label", "shard")]
+
+
+def dataset(out: Path) -> dict[str, bytes]:
+    """All that a run makes, but for what tells of the run: its log, its lock, Ray's logs, and the order in which answers came."""
+    apart = {".lock", "openlineage.jsonl"}
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name not in apart and not {"logs", "answers"} & set(path.parts)]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files}

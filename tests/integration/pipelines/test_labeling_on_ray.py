@@ -8,7 +8,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from chat_server import KEY, MODEL, ChatServer
-from labeling_notes import TEXTS, committed
+from labeling_notes import TEXTS, committed, dataset
 
 from stack.pipelines import LocalExecutor, PipelineError, find_endpoint, load_pipeline, run_pipeline
 from stack.pipelines.ray_executor import RayExecutor
@@ -26,24 +26,17 @@ def troubled(text: str, before: int) -> int | str | None:
     return None if before else {0: 429, 1: 503}.get(number % 10)
 
 
-def files(out: Path) -> dict[str, bytes]:
-    """The dataset: all but logs and lock."""
-    return {
-        str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file() and path.name != ".lock" and "logs" not in path.parts
-    }
-
-
 def test_ray_and_local_give_the_same_bytes_from_a_troubled_endpoint(notes: Path, ray_executor: RayExecutor, tmp_path: Path) -> None:
     pipeline = load_pipeline(str(notes))
     for name, executor in (("ray", ray_executor), ("local", LocalExecutor())):
         with ChatServer(fault=troubled, delay_s=0.01).running() as server:
             done = run_pipeline(pipeline, tmp_path / name, executor=executor, endpoint=find_endpoint(server.url, api_key_file=tmp_path / "key"))
         assert done.labeled == 60
-        # Answered at once, on the second try, or given up: a 500 after three attempts, a bad request and nonsense after one.
-        expected = {text: 2 if TEXTS.index(text) % 10 < 2 else 1 for text in TEXTS} | {TEXTS[33]: 3, TEXTS[17]: 1, TEXTS[4]: 1}
+        # Answered at once, on the second try, or given up: a 500 and an answer that is none after three attempts, a bad request after one.
+        expected = {text: 2 if TEXTS.index(text) % 10 < 2 else 1 for text in TEXTS} | {TEXTS[33]: 3, TEXTS[17]: 1, TEXTS[4]: 3}
         assert dict(server.asked) == expected
         assert 2 <= server.peak <= 8
-    assert files(tmp_path / "ray") == files(tmp_path / "local")
+    assert dataset(tmp_path / "ray") == dataset(tmp_path / "local")
     rows = {row["text"]: row for row in pq.read_table(tmp_path / "ray" / "labels.parquet").to_pylist()}
     assert {text: row["model_error"] for text, row in rows.items() if row["model_error"]} == {
         TEXTS[4]: "malformed",
@@ -53,7 +46,7 @@ def test_ray_and_local_give_the_same_bytes_from_a_troubled_endpoint(notes: Path,
     assert all(row["model_label"] is None and row["label"] == row["words_label"] for text, row in rows.items() if text in BROKEN)
     assert all(row["model_model"] == MODEL and row["model_prompt_tokens"] == len(text) for text, row in rows.items() if text not in BROKEN)
     assert done.card["counts"]["failed_votes"] == {"words": 0, "model": 3}
-    assert not [name for name, content in files(tmp_path).items() if KEY.encode() in content and name != "key"]
+    assert not [name for name, content in dataset(tmp_path).items() if KEY.encode() in content and name != "key"]
 
 
 def test_a_worker_that_is_killed_costs_no_committed_shard_again(notes: Path, ray_executor: RayExecutor, tmp_path: Path) -> None:
@@ -63,7 +56,7 @@ def test_a_worker_that_is_killed_costs_no_committed_shard_again(notes: Path, ray
     def kill_one_worker(_text: str, _before: int) -> None:
         # Many requests are served at once, and only one of them may kill.
         if sum(server.asked.values()) > 20 and once.acquire(blocking=False):
-            worker = next(each for each in psutil.Process().children(recursive=True) if each.name().startswith("ray::label_shar"))
+            worker = next(each for each in psutil.Process().children(recursive=True) if each.name().startswith("ray::run_shard"))
             safe.update(TEXTS[6 * shard + place] for shard in committed(tmp_path / "out") for place in range(6))
             worker.kill()
 
@@ -76,7 +69,7 @@ def test_a_worker_that_is_killed_costs_no_committed_shard_again(notes: Path, ray
         # What the worker was at, and at most what it had finished and not yet handed over.
         assert 60 < sum(server.asked.values()) <= 60 + 2 * 6
         run_pipeline(load_pipeline(str(notes)), tmp_path / "clean", executor=LocalExecutor(), endpoint=endpoint)
-    assert files(tmp_path / "out") == files(tmp_path / "clean")
+    assert dataset(tmp_path / "out") == dataset(tmp_path / "clean")
 
 
 def test_when_the_endpoint_goes_away_the_run_ends_in_one_line_and_goes_on_later(notes: Path, ray_executor: RayExecutor, tmp_path: Path) -> None:
