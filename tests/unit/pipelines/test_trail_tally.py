@@ -11,7 +11,8 @@ import pytest
 
 from stack.pipelines.base import Dropped
 from stack.pipelines.errors import PipelineError
-from stack.pipelines.statistics import accuracy, cohen_kappa, krippendorff_alpha
+from stack.pipelines.labels.agreement import cohen_kappa, krippendorff_alpha
+from stack.pipelines.labels.votes import Votes
 from stack.pipelines.trail import About, LabelerRun, SourceFile, StageSaid, Tally, WrittenFile, card, describe, log_bins
 from stack.pipelines.trail.counted import alpha, kappa, share_right
 
@@ -93,12 +94,13 @@ def test_what_was_counted_is_what_is_there() -> None:
 
 
 def test_agreement_told_from_counts_is_that_of_the_votes_themselves() -> None:
-    votes = {name: COLUMNS[f"{name}_label"] for name in LABELERS}
-    found = kappa(WHOLE.votes_of("keywords", "llm"))
-    assert found.value == pytest.approx(cohen_kappa(votes["keywords"], votes["llm"]), abs=1e-12)
-    assert -1 < (found.low or 0) < (found.value or 0) < (found.high or 0) < 1
-    assert alpha(WHOLE.units).value == pytest.approx(krippendorff_alpha(list(votes.values())), abs=1e-12)
-    assert share_right(WHOLE.votes_of("llm", "gold")).value == accuracy(votes["llm"], COLUMNS["gold"]).value
+    votes = Votes.from_columns({name: COLUMNS[f"{name}_label"] for name in LABELERS}, LABELS)
+    pairs, units = kappa(WHOLE.votes_of("keywords", "llm")), alpha(WHOLE.units)
+    for counted_, cast in ((pairs, cohen_kappa(votes, "keywords", "llm")), (units, krippendorff_alpha(votes))):
+        assert (counted_.value, counted_.low, counted_.high) == (cast.value, cast.low, cast.high)
+        assert 0 < (cast.low or 0) < (cast.value or 0) < (cast.high or 0) < 1
+    both = [(vote, truth) for vote, truth in zip(COLUMNS["llm_label"], COLUMNS["gold"], strict=True) if vote and truth]
+    assert share_right(WHOLE.votes_of("llm", "gold")).value == sum(vote == truth for vote, truth in both) / len(both)
 
 
 def test_a_published_table_gives_its_published_kappa() -> None:
