@@ -30,7 +30,8 @@ class Agreement:
     """1 is full agreement, 0 what chance gives; `low` and `high` bound its 95 % percentile bootstrap interval. `records` were compared.
 
     `value` is None where chance alone must agree (one label only) or nothing can be compared; the interval is None then, with fewer than
-    two records, and when too many resamples have no value. With few records it is too narrow, and without any disagreement a point.
+    two records, when too many resamples have no value, and when all have the same one, as without any disagreement: a point would claim
+    a certainty that nobody has. With few records it is too narrow.
     """
 
     value: float | None
@@ -138,7 +139,7 @@ def _with_interval(counts: Counts, features: Floats, statistic: Statistic, seed:
     if not len(defined) or len(defined) < (1 - MOST_UNDEFINED) * resamples:
         return Agreement(value, None, None, n)
     low, high = np.quantile(defined, [0.025, 0.975])
-    return Agreement(value, float(low), float(high), n)
+    return Agreement(value, float(low), float(high), n) if low < high else Agreement(value, None, None, n)
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

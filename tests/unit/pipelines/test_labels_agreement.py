@@ -1,11 +1,14 @@
-"""Agreement: against published worked examples, the record by record formulas, and the coverage an interval promises."""
+"""Agreement: against published worked examples, the definitions taken pair by pair, and the coverage an interval promises."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import permutations, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stack.pipelines import statistics
 from stack.pipelines.labels import ABSTAINS, Votes
 from stack.pipelines.labels.agreement import (
     Agreement,
@@ -78,13 +81,38 @@ def test_alpha_of_counted_units_is_that_of_their_records() -> None:
     assert krippendorff_alpha_of_counts(units, np.array([5, 2, 4])) == krippendorff_alpha_of_counts(repeated)
 
 
+def kappa_by_pairs(first: Sequence[str | None], second: Sequence[str | None]) -> Fraction | None:
+    """Observed agreement, and that of any vote of the one with any of the other."""
+    pairs = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
+    if not pairs:
+        return None
+    observed = Fraction(sum(a == b for a, b in pairs), len(pairs))
+    by_chance = Fraction(sum(a == b for (a, _), (_, b) in product(pairs, repeat=2)), len(pairs) ** 2)
+    return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
+
+
+def alpha_by_pairs(rows: Sequence[Sequence[str | None]]) -> Fraction | None:
+    """1 less disagreement within records, each vote weighing alike, over that of any two of all votes that can be paired."""
+    units = [[vote for vote in row if vote is not None] for row in rows]
+    units = [unit for unit in units if len(unit) > 1]
+    values = [vote for unit in units for vote in unit]
+    differ = sum(a != b for a, b in permutations(values, 2))
+    if not differ:
+        return None
+    within = sum(Fraction(sum(a != b for a, b in permutations(unit, 2)), len(unit) - 1) for unit in units)
+    return 1 - (within / len(values)) / Fraction(differ, len(values) * (len(values) - 1))
+
+
 @settings(max_examples=60)
 @given(ROWS)
-def test_values_are_those_of_the_record_by_record_formulas(rows: list[tuple[str | None, ...]]) -> None:
+def test_values_are_those_of_the_definitions_taken_pair_by_pair(rows: list[tuple[str | None, ...]]) -> None:
     columns = {f"w{number}": list(column) for number, column in enumerate(zip(*rows, strict=True))}
     votes = Votes.from_columns(columns, ("a", "b", "c"))
-    assert cohen_kappa(votes, "w0", "w2", resamples=2).value == pytest.approx(statistics.cohen_kappa(columns["w0"], columns["w2"]))
-    assert krippendorff_alpha(votes, resamples=2).value == pytest.approx(statistics.krippendorff_alpha(list(columns.values())))
+    for found, expected in (
+        (cohen_kappa(votes, "w0", "w2", resamples=2).value, kappa_by_pairs(columns["w0"], columns["w2"])),
+        (krippendorff_alpha(votes, resamples=2).value, alpha_by_pairs(rows)),
+    ):
+        assert found == (None if expected is None else pytest.approx(float(expected)))
 
 
 def test_with_many_records_the_three_say_the_same_of_alike_labelers() -> None:
@@ -143,6 +171,12 @@ def test_an_interval_is_withheld_when_too_many_resamples_have_one_label() -> Non
     assert found.value is not None
     assert (found.low, found.high) == (None, None)
     assert cohen_kappa(votes_of("a", "b"), "w0", "w1").low is None
+
+
+def test_full_agreement_has_a_value_but_no_interval() -> None:
+    votes = votes_of("aabbcc", "aabbcc")
+    for found in (cohen_kappa(votes, "w0", "w1"), fleiss_kappa(votes), krippendorff_alpha(votes)):
+        assert found == Agreement(1.0, None, None, 6)
 
 
 def test_another_order_of_records_and_a_second_time_give_the_same_bytes() -> None:
