@@ -1,6 +1,6 @@
 """The history of one record, from a finished folder (edge; reads only).
 
-The folder holds card.json (`card`), data files with a row per record, dropped.jsonl, and logs of stages and reviewers: any other
+The folder holds card.json (`card`), data files with a row per record, dropped.jsonl, and logs of stages (under notes/) and reviewers: any other
 JSON Lines file beside them whose lines have a `record_id`.
 """
 
@@ -46,7 +46,7 @@ def trace(out_folder: Path, record_id: str) -> dict[str, Any]:
     else:
         names = ", ".join(path.name for path in files)
         raise PipelineError(f"record {record_id} is neither in {names} nor in {DROPPED} of {out_folder}: take a record_id from one of them")
-    others = [path for path in sorted(out_folder.glob("*.jsonl")) if path.name != DROPPED and path not in files]
+    others = [path for path in [*sorted(out_folder.glob("*.jsonl")), *sorted(out_folder.glob("notes/*.jsonl"))] if path.name != DROPPED and path not in files]
     return {
         "record_id": record_id,
         **told,

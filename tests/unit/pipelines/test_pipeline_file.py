@@ -8,6 +8,7 @@ import yaml
 from labeling_kit import document, words_only
 
 from stack.pipelines import PipelineError, load_pipeline, plan_run, shipped
+from stack.pipelines.inputs import find_inputs
 from stack.pipelines.label_stage import LabelStage
 from stack.pipelines.labeling import Keywords, digest
 
@@ -18,13 +19,25 @@ def load(folder: Path, content: Any) -> Any:
     return load_pipeline(str(path))
 
 
-def test_the_shipped_pipeline_reads_real_records_with_human_labels() -> None:
-    assert shipped() == ["nusax-sentiment"]
-    pipeline = load_pipeline("nusax-sentiment")
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_pipeline_reads_real_records_with_human_labels(name: str) -> None:
+    pipeline = load_pipeline(name)
     planned = plan_run(pipeline)
-    assert planned.records + sum(planned.dropped.values()) == 200
-    assert planned.requests == planned.records
-    assert all(source.licence == "CC-BY-SA-4.0" and "IndoNLP/nusax" in source.origin for source in pipeline.read.sources)
+    assert planned.records + sum(planned.dropped.values()) == sum(each.records for each in find_inputs(pipeline.read))
+    assert planned.requests == planned.records >= 200
+    assert all(source.licence and source.origin and source.credit and source.gold for source in pipeline.read.sources)
+
+
+def test_each_sector_has_a_pipeline() -> None:
+    assert shipped() == [
+        "education-passages",
+        "farm-crops",
+        "health-conditions",
+        "nusax-sentiment",
+        "software-changes",
+        "transit-destinations",
+        "transit-requests",
+    ]
 
 
 def test_the_plan_of_a_limited_run_counts_what_would_be_asked(tmp_path: Path) -> None:
@@ -62,7 +75,7 @@ def test_a_fault_is_named_in_one_line(tmp_path: Path, content: Any, message: str
 
 
 def test_a_pipeline_that_does_not_exist_is_answered_with_those_that_do() -> None:
-    with pytest.raises(PipelineError, match="neither a file nor one of the shipped pipelines: nusax-sentiment"):
+    with pytest.raises(PipelineError, match="neither a file nor one of the shipped pipelines: education-passages, "):
         load_pipeline("nusax")
 
 
