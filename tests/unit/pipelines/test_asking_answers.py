@@ -49,6 +49,17 @@ def test_lines_of_something_else_are_skipped(tmp_path: Path) -> None:
         assert len(answers) == 0
 
 
+def test_of_two_lines_with_one_key_the_first_counts(tmp_path: Path) -> None:
+    """Two processes may have asked the same: what a finished shard may already hold must not change."""
+    path = tmp_path / "7.jsonl"
+    with Answers(path) as one, Answers(path) as other:
+        one.put(KEYS[0], REPLY)
+        other.put(KEYS[0], Reply("another", 1, 1))
+    with Answers(path) as answers:
+        assert answers.get(KEYS[0]) == REPLY
+    assert len(path.read_bytes().splitlines()) == 2
+
+
 def test_a_sync_is_due_after_many_answers_or_a_second(tmp_path: Path) -> None:
     now = [0.0]
     with Answers(tmp_path / "7.jsonl", clock=lambda: now[0]) as answers:

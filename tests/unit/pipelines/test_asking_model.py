@@ -181,17 +181,19 @@ def test_a_token_budget_stops_new_requests_and_keeps_the_answers(tmp_path: Path)
     assert rest.spent
 
 
-def test_a_time_budget_waits_for_what_is_in_flight_and_then_stops() -> None:
-    server = FakeTransport(latency_s=0.7)
+def test_a_time_budget_waits_for_what_is_in_flight_and_then_stops(tmp_path: Path) -> None:
+    server, answers = FakeTransport(latency_s=0.7), Answers(tmp_path / "0.jsonl")
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         labeler = llm(concurrency=4)
-        await ask_model(labeler, texts(100), LABELS, server, model="tiny", window=Window(4), budget=Budget(seconds=2, clock=loop.time))
+        await ask_model(labeler, texts(100), LABELS, server, model="tiny", window=Window(4), budget=Budget(seconds=2, clock=loop.time), answers=answers)
 
     with pytest.raises(BudgetSpentError, match=r"--max-seconds 2 is over: 88 records remain"):
         at_once(run)
     assert sum(server.asked.values()) == 12, "0, 0.7 and 1.4 s: three rounds of four"
+    assert len(answers) == 12
+    answers.close()
 
 
 def test_failures_are_not_kept(tmp_path: Path) -> None:

@@ -129,6 +129,11 @@ def test_a_wrong_start_leads_to_the_nearest_occurrence(text: str, quote: str, st
         assert abs(found[0].start - start) == min(abs(place - start) for place in every)
 
 
+def test_of_two_occurrences_equally_near_the_earlier_is_taken() -> None:
+    assert locate("ab--ab", [Quote("ab", "yes", 2)]) == [Span(0, 2, "yes")]
+    assert locate("ab--ab", [Quote("ab", "yes", 3)]) == [Span(4, 6, "yes")]
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [

@@ -120,6 +120,13 @@ def test_the_nearest_examples_vote_whatever_else_is_in_the_shard() -> None:
     assert vote(neighbours(), [], LABELS, HERE) == []
 
 
+def test_the_words_that_are_rare_are_those_of_the_examples_not_of_the_shard() -> None:
+    solved = ["food food tea bus", "rain slow kind clinic", "good good good road", "late nurse slow food", "food bad late milk", "tea tea late clinic"]
+    by = neighbours(k=1, examples=[{"text": text, "label": LABELS[1 - number % 2]} for number, text in enumerate(solved)])
+    alone = labels_of(vote(by, ["nurse shop bad bad"], LABELS, HERE))
+    assert labels_of(vote(by, ["nurse shop bad bad", *["tea bus tea bus road"] * 30], LABELS, HERE))[:1] == alone == ["bug"]
+
+
 def test_as_similar_examples_of_two_labels_abstain() -> None:
     same = [{"text": "the same words", "label": label} for label in LABELS]
     assert labels_of(vote(neighbours(examples=same), ["the same words"], LABELS, HERE)) == [None]
