@@ -1,7 +1,7 @@
 """Runs of digits: one pattern finds them, and only then phones, cards and national numbers are tried on them and on their parts."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stack.privacy.cards import card_scheme
@@ -26,13 +26,18 @@ class Wanted:
 
     phone: bool
     card: bool
-    ids: Sequence[NationalId]
+    ids: Mapping[int, Sequence[NationalId]]
+    """By count of letters and digits."""
     regions: Sequence[str]
 
 
 def wanted(kinds: Collection[str], countries: Collection[str] | None, regions: Sequence[str]) -> Wanted:
     """The rules of `kinds`, of `countries` alone when given."""
-    ids = [rule for rule in RULES if countries is None or rule.country in countries] if "national_id" in kinds else []
+    ids: dict[int, list[NationalId]] = {}
+    for rule in RULES if "national_id" in kinds else ():
+        if countries is None or rule.country in countries:
+            for length in rule.lengths:
+                ids.setdefault(length, []).append(rule)
     return Wanted("phone" in kinds, "card" in kinds, ids, regions)
 
 
@@ -88,7 +93,7 @@ def _identifiers(raw: str, start: int, before: str, rules: Wanted) -> Iterator[S
     end = start + len(raw)
     if rules.card and len(raw) >= 13 and (scheme := card_scheme(raw)):
         yield Span(start, end, "card", "", scheme, 0.95)
-    for rule in rules.ids:
+    for rule in rules.ids.get(sum(map(str.isalnum, raw)), ()):
         if confidence := rule.matches(raw, before):
             yield Span(start, end, "national_id", rule.country, rule.rule, confidence)
 

@@ -145,11 +145,14 @@ def test_hostile_texts_take_time_in_proportion_to_their_length(piece: str) -> No
     """A quadratic search would need 64 times as long; the bound leaves room for a busy machine."""
 
     def seconds(characters: int) -> float:
-        start = time.process_time()
-        find(piece * (characters // len(piece)))
-        return time.process_time() - start
+        spent = []
+        for _ in range(2):
+            start = time.process_time()
+            find(piece * (characters // len(piece)))
+            spent.append(time.process_time() - start)
+        return min(spent)
 
-    assert seconds(16_000) < 24 * max(seconds(2000), 0.002)
+    assert seconds(16_000) < 24 * max(seconds(2000), 0.01)
 
 
 def test_memory_stays_near_that_of_a_chunk() -> None:
@@ -159,6 +162,11 @@ def test_memory_stays_near_that_of_a_chunk() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2_000_000, "of 0.9 MB of texts: the copies of one chunk, and a list a text"
+
+
+def test_only_one_letter_grows_when_made_small() -> None:
+    """What the search for cue words relies on."""
+    assert [letter for letter in map(chr, range(0x110000)) if len(letter.lower()) != 1] == ["İ"]
 
 
 def test_spans_are_values() -> None:
