@@ -3,7 +3,10 @@
 import asyncio
 import ipaddress
 import json
+import os
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -25,6 +28,7 @@ from stack.pipelines.errors import PipelineError
 from stack.pipelines.labeling import Budget, BudgetSpentError, Llm, Vote, ask
 from stack.pipelines.labeling.connection import HttpAnswer, HttpTransport, TransportError
 
+ROOT = Path(__file__).parents[3]
 LABELS = ("no", "yes")
 YES = Vote("yes", None, 7, 1)
 KEY = "a-key-that-must-not-leak"
@@ -214,6 +218,31 @@ def test_an_endpoint_that_dies_and_comes_back_is_paid_once_for_each_record(tmp_p
     with server.running(server.port):
         assert votes(server, texts(60), answers=kept) == [YES] * 60
     assert server.asked == dict.fromkeys(texts(60), 1)
+
+
+def test_a_killed_task_pays_again_only_for_what_was_in_flight(tmp_path: Path) -> None:
+    kept, enough = tmp_path / "0.jsonl", threading.Event()
+
+    def says(_text: str, _before: int) -> tuple[float, bytes]:
+        if len(server.asked) > 40:
+            enough.set()
+        return 0.02, GOOD
+
+    server = RawServer(says)
+    with server.running():
+        code = f"from test_asking_endpoint import *\nvotes(RawServer(port={server.port}), texts(400), answers=Path({str(kept)!r}))"
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"})
+        try:
+            assert enough.wait(60)
+        finally:
+            child.kill()
+            child.wait(10)
+        answered = len(kept.read_bytes().splitlines())
+        assert 20 < answered < 400
+        assert votes(server, texts(400), answers=kept) == [YES] * 400
+    twice = [text for text, times in server.asked.items() if times > 1]
+    assert len(twice) <= 8
+    assert sum(server.asked.values()) == 400 + len(twice)
 
 
 def test_a_spent_budget_leaves_what_was_paid_for(tmp_path: Path) -> None:
