@@ -52,7 +52,11 @@ class Budget:
         return Budget(self.tokens_left, self.seconds_left)
 
     def in_words(self, *, remaining: int) -> str:
-        """Which limit is reached, and what remains; one line."""
-        tokens = self.tokens is not None and self.used >= self.tokens
-        what = f"--max-tokens {self.tokens:,} is spent ({self.used:,} used)" if tokens else f"--max-seconds {self.seconds:g} is over"
+        """Which limit is reached, and what remains; one line. Also true where a task that got `left` has found it spent."""
+        if self.tokens is not None and (self.used >= self.tokens or self.seconds_left != 0):
+            what = f"--max-tokens {self.tokens:,} is spent"
+        elif self.seconds is not None:
+            what = f"--max-seconds {self.seconds:g} is over"
+        else:
+            what = "the budget is spent"
         return f"{what}: {remaining:,} records remain; run the same command again with a budget to go on"

@@ -80,7 +80,8 @@ def test_a_budget_counts_tokens_and_time_and_says_which_is_over() -> None:
     assert not tokens.spent
     tokens.spend(2)
     assert tokens.spent
-    assert tokens.in_words(remaining=1234).startswith("--max-tokens 100 is spent (101 used): 1,234 records remain")
+    assert tokens.in_words(remaining=1234).startswith("--max-tokens 100 is spent: 1,234 records remain")
+    assert Budget(100).in_words(remaining=1).startswith("--max-tokens 100 is spent"), "a task spent the rest, which its run has not counted yet"
     seconds = Budget(seconds=5, clock=lambda: now[0])
     now[0] += 1000
     assert not seconds.spent, "time counts from the first look"
