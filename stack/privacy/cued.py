@@ -11,7 +11,10 @@ _HONORIFICS = frozenset((*TITLES, "h", "hj"))
 _INDIC = r"\u0900-\u0963\u0966-\u0dff"
 """Scripts of India with their vowel signs, without the danda that ends a sentence."""
 _INSIDE = rf"[\u0300-\u036f{_INDIC}\u064b-\u065f'\u2019.\-](?=[^\W_])"
-_WORD = re.compile(rf"[ \t]{{1,2}}([^\W\d_](?:[^\W\d_]|{_INSIDE}|[{_INDIC}])*)(\.(?=[ \t]+[^\W\d_]))?")
+_NAMED = rf"([^\W\d_](?:[^\W\d_]|{_INSIDE}|[{_INDIC}])*)(\.(?=[ \t]+[^\W\d_]))?"
+_WORD = re.compile(rf"[ \t]{{1,2}}{_NAMED}")
+_GLUED = re.compile(rf"[ \t]{{0,2}}{_NAMED}")
+"""After the dot or colon of a cue: "Mr.Smith", "name:Ann"."""
 _WIDE = re.compile(
     r"[ :]?([\u4e00-\u9fff]{2,4}?(?=[\u3001\u3002,.;!? \n\x00]|$|\u7684)|[\u4e00-\u9fff]{2,3}|[\u30a0-\u30ff\u4e00-\u9fff]{2,8}"
     r"|[\uac00-\ud7a3]{2,4}(?=[\uc774\uc785\uc608,. ]))"
@@ -83,7 +86,7 @@ def _name(text: str, start: int, end: int) -> Iterator[Span]:
     at = end + (text[end : end + 1] in (".", ":"))
     words: list[tuple[int, int]] = []
     last_named = named_words = honorifics = 0
-    while named_words < _NAME_WORDS and len(words) < _WORDS_MOST and (match := _WORD.match(text, at)):
+    while named_words < _NAME_WORDS and len(words) < _WORDS_MOST and (match := (_WORD if words or at == end else _GLUED).match(text, at)):
         word = match[1]
         caseless = word.lower() == word.upper()
         if word.lower() in _HONORIFICS and not words and honorifics < _HONORIFICS_MOST:

@@ -15,9 +15,9 @@ _VERSION = re.compile(r"(?:\b(?:v|ver|version|versi|versión|versão|release|bui
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _HYPHENS = re.compile(r"-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-")
 _ADDRESS_BEFORE = re.compile(r"[0-9A-Fa-f:]{0,40}\Z")
-_ADDRESS = re.compile(r"[0-9A-Fa-f:]+(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3})?")
+_ADDRESS = re.compile(r"[0-9A-Fa-f:]*:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f:]+")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(?:\1[0-9A-Fa-f]{2}){4}(?![:\-\w])")
-_USER = re.compile(r"://([^\s/@:\x00<>\"']+(?::[^\s/@\x00<>\"']*)?)@")
+_USER = re.compile(r"://([^\s/@:\x00<>\"']+(?::[^\s/\x00<>\"']*)?)@")
 
 
 def emails(text: str) -> Iterator[Span]:

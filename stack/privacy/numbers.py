@@ -12,6 +12,8 @@ from stack.privacy.spans import Span
 
 CUE_WINDOW = 40
 """Characters before a number in which a cue word counts."""
+LONG = 13
+"""Characters from which a comma or slash beside a number parts fields ("4111111111111111,5"), not thousands or decimals."""
 GROUPS_MOST = 12
 """Groups of digits tried together: a table of figures would cost the square of its length otherwise."""
 
@@ -111,12 +113,16 @@ def _phone(text: str, start: int, end: int, before: str, rules: Wanted) -> Span 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
     """Not a piece of a longer word, code, decimal or price."""
+    joints = ".-" if end - start >= LONG else ".,-/"
     before, after = text[max(0, start - 2) : start], text[end : end + 2]
-    if before and (before[-1].isalnum() or before[-1] in "_$€£¥₹#" or (before[-1] in ".,-/:" and len(before) > 1 and before[0].isalnum())):
+    if before and (before[-1].isalnum() or before[-1] in "_$€£¥₹#" or _joined(before[::-1], joints + ":")):
         return before[-1] == ":" or (before[-1] == "." and before[0].isalpha()) or _is_wide(before[-1])
-    return not after or not (
-        (after[0].isalnum() and not _is_wide(after[0])) or after[0] in "_%" or (after[0] in ".,-/" and len(after) > 1 and after[1].isalnum())
-    )
+    return not after or not ((after[0].isalnum() and not _is_wide(after[0])) or after[0] in "_%" or _joined(after, joints))
+
+
+def _joined(beside: str, joints: str) -> bool:
+    """Whether one of the joints and a letter or digit follow; a comma joins figures alone."""
+    return len(beside) > 1 and beside[0] in joints and (beside[1].isdigit() if beside[0] == "," else beside[1].isalnum())
 
 
 def _is_wide(letter: str) -> bool:

@@ -2,7 +2,8 @@
 # ruff: noqa: RUF001 -- letters of many scripts are meant here
 
 NAME_CUES = (
-    "name is", "i am called", "name:", "nama saya", "nama:", "m'appelle", "mon nom est", "nom:", "me llamo", "mi nombre es", "nombre:",
+    "name is", "name's", "i am called", "name:", "name :", "nama saya",
+    "nama:", "nama :", "m'appelle", "mon nom est", "nom:", "me llamo", "mi nombre es", "nombre:",
     "me chamo", "meu nome é", "nome:", "ich heiße", "ich heisse", "name ist", "mi chiamo", "il mio nome è", "ik heet", "naam is", "nazywam się",
     "jina langu ni", "jina:", "naitwa", "benim adım", "ismim", "tên tôi là", "tôi tên là", "suna na", "sunana", "orukọ mi ni",
     "меня зовут", "мене звати", "г-н", "г-жа", "मेरा नाम", "श्री", "श्रीमती", "اسمي", "السيد", "السيدة", "نام من", "نامم",
@@ -44,7 +45,7 @@ PASSPORT_CUES = (
 )  # fmt: skip
 
 PHONE_CUES = (
-    "tel", "telp", "telepon", "phone", "mobile", "cell", "call", "text", "sms", "fax",
+    "contact", "kontak", "contacto", "contato", "kontakt", "tel", "telp", "telepon", "phone", "mobile", "cell", "call", "text", "sms", "fax",
     "whatsapp", "wa", "hp", "hubungi", "hotline", "telefon", "telefonu", "telefonum",
     "telefone", "teléfono", "telefono", "téléphone", "appelez", "llame", "llama", "llamar", "ligue", "celular", "móvil", "handy", "anrufen", "rufen", "bel",
     "simu", "piga", "namba", "ponsel", "numer", "numara", "cep", "điện thoại", "फोन", "मोबाइल", "هاتف", "الهاتف", "تلفن", "电话", "電話",
