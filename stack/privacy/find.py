@@ -33,12 +33,13 @@ def find_all(texts: Sequence[str], kinds: Collection[str] | None = None, countri
     limited = None if countries is None else check_countries(countries)
     rules = wanted(chosen, limited, REGIONS if limited is None else sorted(limited))
     found: list[list[Span]] = [[] for _ in texts]
-    for first, last in _chunks(texts):
-        joined = join(texts[first:last])
+    ascii_first = sorted(range(len(texts)), key=lambda number: not texts[number].isascii())  # one wide letter widens all it is joined with
+    for chunk in _chunks(texts, ascii_first):
+        joined = join([texts[number] for number in chunk])
         for span in _search(joined.text, chosen, limited, rules):
             number = bisect_right(joined.starts, span.start) - 1
             start, end = joined.original(number, span.start, span.end)
-            found[first + number].append(Span(start, end, span.kind, span.country, span.rule, span.confidence))
+            found[chunk[number]].append(Span(start, end, span.kind, span.country, span.rule, span.confidence))
     return [resolve(spans) if len(spans) > 1 else spans for spans in found]
 
 
@@ -73,12 +74,10 @@ def _search(text: str, kinds: frozenset[str], countries: frozenset[str] | None, 
         yield from cued(text, kinds)
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _chunks(texts: Sequence[str], order: Sequence[int]) -> Iterator[Sequence[int]]:
     first = size = 0
-    for number, text in enumerate(texts):
-        size += len(text) + 1
-        if size >= CHUNK_CHARACTERS:
-            yield first, number + 1
-            first, size = number + 1, 0
-    if first < len(texts):
-        yield first, len(texts)
+    for place, number in enumerate(order, 1):
+        size += len(texts[number]) + 1
+        if size >= CHUNK_CHARACTERS or place == len(order):
+            yield order[first:place]
+            first, size = place, 0
