@@ -44,8 +44,8 @@ def plan(pipeline: PipelineArgument, *, limit: LimitOption = None, as_json: Json
         return
     rows = [(each.stage, each.does, ", ".join(each.needs) or "-") for each in planned.stages]
     print_table(("stage", "does", "needs"), rows, title=planned.pipeline)
-    if planned.hint:
-        typer.echo(f"hint: {planned.hint}")
+    for hint in planned.hints:
+        typer.echo(f"hint: {hint}")
     typer.echo(f"records: {planned.records} in {planned.shards} shards; dropped: {_counts(planned.dropped)}")
     tokens = f"about {planned.prompt_tokens} read and at most {planned.max_completion_tokens} written"
     typer.echo(f"requests: {planned.requests}; engine tokens: {tokens} ({planned.method})")
@@ -115,6 +115,35 @@ def trace(
         print_table(("labeler", "vote", "model", "digest"), votes)
     ended = found["dropped"] or found["outcome"]
     typer.echo(("dropped: " if found["dropped"] else "outcome: ") + ", ".join(f"{name} {value}" for name, value in ended.items() if value is not None))
+
+
+@app.command()
+def key(file: Annotated[Path, typer.Argument(metavar="FILE", help="File to make; never one that exists.")]) -> None:
+    """Make a key for a `pii` stage that writes pseudonyms or sealed values. Who has it can undo sealed ones: keep it apart from the data."""
+    from stack.privacy import create_key
+
+    create_key(file)
+    typer.echo(f"key: {file} (only you can read it)")
+
+
+@app.command()
+def restore(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a dataset that `stackproof label run` wrote.")],
+    record_id: Annotated[str, typer.Argument(metavar="RECORD", help="A record_id from labels.parquet.")],
+    *,
+    key_file: Annotated[Path, typer.Option("--key-file", metavar="FILE", help="The key that the `pii` stage sealed values with (how: reversible).")],
+) -> None:
+    """Print the text of one record with its sealed values put back."""
+    from stack.pipelines.finish import LABELS
+    from stack.pipelines.review.queue import read_dataset
+    from stack.privacy import read_key
+    from stack.privacy import restore as restore_text
+    from stack.runtime.errors import StackproofError
+
+    found = next((item for item in read_dataset(out).items if item.record_id == record_id), None)
+    if found is None:
+        raise StackproofError(f"record {record_id} is not in {out / LABELS}: take a record_id from there")
+    typer.echo(restore_text(found.text, read_key(key_file)))
 
 
 def _yes(value: bool | None) -> str:

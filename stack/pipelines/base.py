@@ -75,12 +75,13 @@ class Batch:
 class Work:
     """What a stage may use beside its own fields.
 
-    `folder` (the pipeline file's) is where its relative paths start. Labelers that ask a model also get the `endpoint`, a file for
-    the `answers` of this shard that must not be paid for twice, the `share` of tasks that ask at the same time, and what is left of
-    the run's `budget`.
+    `folder` (the pipeline file's) is where its relative paths start, `out` is the run's. Labelers that ask a model also get the
+    `endpoint`, a file for the `answers` of this shard that must not be paid for twice, the `share` of tasks that ask at the same
+    time, and what is left of the run's `budget`.
     """
 
     folder: Path
+    out: Path | None = None
     endpoint: "ChatEndpoint | None" = None
     answers: Path | None = None
     share: int = 1

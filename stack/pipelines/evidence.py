@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stack.evidence import ArtifactSource, Figure, FigureClass, RecordDraft, StoredRecord
-from stack.pipelines.finish import CARD, LABELS
+from stack.pipelines.finish import CARD, CROISSANT, DATASHEET, LABELS, MEDIA_TYPES
 from stack.pipelines.manifest import MANIFEST
 from stack.pipelines.run import LabelingRun
 from stack.pipelines.scores import count_file
@@ -16,8 +16,8 @@ from stack.pipelines.trail import Interval
 KIND = "labeling"
 DIGITS = 6
 """Decimal places of shares and coefficients."""
-MEDIA_TYPES = {LABELS: "application/vnd.apache.parquet", CARD: "application/json", DROPPED: "application/jsonl", MANIFEST: "application/jsonl"}
-ROLES = {LABELS: "samples", CARD: "report", DROPPED: "samples", MANIFEST: "manifest"}
+ROLES = {LABELS: "samples", CARD: "report", DATASHEET: "report", CROISSANT: "report", DROPPED: "samples", MANIFEST: "manifest"}
+"""What of a dataset goes into evidence, and as what."""
 
 
 def labeling_evidence(done: LabelingRun) -> tuple[RecordDraft, list[ArtifactSource]]:
@@ -40,7 +40,7 @@ def labeling_evidence(done: LabelingRun) -> tuple[RecordDraft, list[ArtifactSour
         ),
         results={"card": done.card},
     )
-    return draft, [ArtifactSource(name=name, content=done.out / name, role=ROLES[name], media_type=media) for name, media in MEDIA_TYPES.items()]
+    return draft, [ArtifactSource(name=name, content=done.out / name, role=role, media_type=MEDIA_TYPES[Path(name).suffix]) for name, role in ROLES.items()]
 
 
 def recompute(stored: StoredRecord) -> list[Figure]:

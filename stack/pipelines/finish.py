@@ -5,6 +5,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import repeat
@@ -21,12 +22,24 @@ from stack.pipelines.base import Stage, Work
 from stack.pipelines.frames import DETAIL, REASON, fit, one_schema, regroup
 from stack.pipelines.inputs import Input
 from stack.pipelines.label_stage import LabelStage
-from stack.pipelines.labeling.spec import digest
 from stack.pipelines.manifest import Line, Manifest
 from stack.pipelines.scores import Counted, as_plain, count_file
 from stack.pipelines.shards import DROPPED, NOTES, Piece, load_piece
 from stack.pipelines.spec import Pipeline
-from stack.pipelines.trail import About, Described, LabelerRun, SourceFile, StageSaid, Tally, WrittenFile, croissant, datasheet, describe, end_event
+from stack.pipelines.trail import (
+    About,
+    Described,
+    LabelerRun,
+    SourceFile,
+    StageSaid,
+    Tally,
+    WrittenFile,
+    croissant,
+    datasheet,
+    describe,
+    end_event,
+    start_event,
+)
 from stack.pipelines.trail import card as plain_card
 from stack.runtime.files import atomic_path, sha256_file, sync, write_atomic
 from stack.runtime.progress import Reporter
@@ -70,11 +83,11 @@ def finish(run: Finished, shards: Shards, lines: Sequence[Line], reporter: Repor
         others = [DROPPED, *_write_logs(run.out, run.manifest, lines)]
     counted = count_file(run.out / LABELS)
     counted.tally.dropped.update(drops_of(run.manifest, lines))
-    described = _described(run, counted.tally, schema, written, others)
-    card = _card(run, counted, described, lines)
-    write_atomic(run.out / CROISSANT, json.dumps(croissant(described), indent=2, ensure_ascii=False) + "\n")
-    write_atomic(run.out / DATASHEET, datasheet(described))
-    _append(run.out / LINEAGE, end_event(described, started=run.started, ended=datetime.now(UTC)))
+    papers = described(run, counted.tally, schema, written, others)
+    card = _card(run, counted, papers, lines)
+    write_atomic(run.out / CROISSANT, json.dumps(croissant(papers), indent=2, ensure_ascii=False) + "\n")
+    write_atomic(run.out / DATASHEET, datasheet(papers))
+    append_event(run.out, end_event(papers, started=run.started, ended=datetime.now(UTC)))
     write_atomic(run.out / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
     return card, counted
 
@@ -151,7 +164,7 @@ def drops_of(manifest: Manifest, lines: Sequence[Line]) -> Iterator[tuple[str, s
             yield from repeat(("take", "limit"), line.read - line.records)
 
 
-def _described(run: Finished, tally: Tally, schema: pa.Schema, written: Sequence[str], others: Sequence[str]) -> Described:
+def described(run: Finished, tally: Tally, schema: pa.Schema, written: Sequence[str], others: Sequence[str]) -> Described:
     pipeline = run.pipeline
     about = About(
         name=pipeline.name,
@@ -185,7 +198,7 @@ def _sources(found: Input) -> Iterator[SourceFile]:
 
 
 def _labelers(stage: LabelStage | None, work: Work) -> list[LabelerRun]:
-    return [LabelerRun(each.name, each.kind, stage.model_of(each, work), digest(each, stage.labels, work.folder)) for each in stage.labelers] if stage else []
+    return [LabelerRun(each.name, each.kind, stage.model_of(each, work), stage.digest_of(each, work)) for each in stage.labelers] if stage else []
 
 
 def _file(out: Path, name: str, records: int | None) -> WrittenFile:
@@ -193,7 +206,7 @@ def _file(out: Path, name: str, records: int | None) -> WrittenFile:
     return WrittenFile(name, sha256_file(path), path.stat().st_size, MEDIA_TYPES[path.suffix], records)
 
 
-def _card(run: Finished, counted: Counted, described: Described, lines: Sequence[Line]) -> dict[str, Any]:
+def _card(run: Finished, counted: Counted, papers: Described, lines: Sequence[Line]) -> dict[str, Any]:
     """No times and rates: the same input gives the same card."""
     statistics = counted.statistics(with_gold=run.pipeline.evaluates)
     reasons: Counter[str] = Counter()
@@ -201,7 +214,7 @@ def _card(run: Finished, counted: Counted, described: Described, lines: Sequence
         reasons[reason] += count
     left_out = reasons.pop("limit", 0)
     return {
-        **plain_card(described),
+        **plain_card(papers),
         "labels": list(run.pipeline.labels),
         "aggregate": run.pipeline.aggregate.method if run.pipeline.aggregate else None,
         "counts": {
@@ -216,10 +229,23 @@ def _card(run: Finished, counted: Counted, described: Described, lines: Sequence
     }
 
 
-def _append(path: Path, event: dict[str, Any]) -> None:
-    """A log of runs: it has times, so it is no part of the dataset."""
-    with path.open("ab") as stream:
+def append_event(out: Path, event: dict[str, Any]) -> None:
+    """To the log of runs: it has times, so it is no part of the dataset."""
+    with (out / LINEAGE).open("ab") as stream:
         stream.write(canonical_json(event) + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
-    sync(path.parent)
+    sync(out)
+
+
+@contextmanager
+def told(run: Finished) -> Iterator[None]:
+    """Tell the log of runs of a start, and of an end in an error; `finish` tells of a whole run."""
+    planned = described(run, Tally(labelers=run.pipeline.labeler_names), pa.schema([]), [], [])
+    append_event(run.out, start_event(planned, started=run.started))
+    try:
+        yield
+    except BaseException as error:
+        message = str(error) or type(error).__name__
+        append_event(run.out, end_event(planned, started=run.started, ended=datetime.now(UTC), error=message))
+        raise

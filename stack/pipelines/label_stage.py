@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 
 from stack.evidence import canonical_json
 from stack.pipelines.base import Batch, RecordStage, Work
-from stack.pipelines.labeling import Labeler, Llm, Vote, ask, digest, vote
+from stack.pipelines.errors import PipelineError
+from stack.pipelines.labeling import Labeler, Llm, People, Vote, ask, digest, vote
 
 FAILED_VOTES = "failed_votes"
 """The log of votes that failed: who, on which record, why, and what was answered."""
@@ -38,9 +39,15 @@ class LabelStage(RecordStage):
             return None
         return labeler.model or work.endpoint.model
 
+    def digest_of(self, labeler: Labeler, work: Work) -> str:
+        """SHA-256 of what decides a labeler's votes: for people, what they have decided so far."""
+        if isinstance(labeler, People):
+            return hashlib.sha256(canonical_json(_decided(labeler, work))).hexdigest()
+        return digest(labeler, self.labels, work.folder)
+
     def digest(self, work: Work) -> str:
         """Of what decides a vote: not of how fast it is asked, nor of how records are cut."""
-        who = [[each.name, digest(each, self.labels, work.folder), self.model_of(each, work)] for each in self.labelers]
+        who = [[each.name, self.digest_of(each, work), self.model_of(each, work)] for each in self.labelers]
         return hashlib.sha256(canonical_json({"stage": self.kind, "version": self.VERSION, "labels": list(self.labels), "labelers": who})).hexdigest()
 
     def in_words(self) -> str:
@@ -52,19 +59,24 @@ class LabelStage(RecordStage):
     def apply(self, batch: Batch, work: Work) -> None:
         """PipelineError when the endpoint is gone: such votes are worth nothing and must not be kept."""
         for labeler in self.labelers:
-            self._add(batch, labeler, self._votes(labeler, batch.texts, work), work)
+            self._add(batch, labeler, self._votes(labeler, batch, work), work)
 
-    def _votes(self, labeler: Labeler, texts: Sequence[str], work: Work) -> list[Vote]:
-        if isinstance(labeler, Llm):
-            return ask(labeler, texts, self.labels, work)
-        return vote(labeler, texts, self.labels, work.folder)
+    def _votes(self, labeler: Labeler, batch: Batch, work: Work) -> list[Vote]:
+        match labeler:
+            case Llm():
+                return ask(labeler, batch.texts, self.labels, work)
+            case People():
+                decided = _decided(labeler, work)
+                return [_known(decided.get(record_id), self.labels) for record_id in batch.columns["record_id"]]
+            case _:
+                return vote(labeler, batch.texts, self.labels, work.folder)
 
     def _add(self, batch: Batch, labeler: Labeler, votes: Sequence[Vote], work: Work) -> None:
         name, rows = labeler.name, len(batch)
         for field in ("label", "error", "prompt_tokens", "completion_tokens"):
             batch.columns[f"{name}_{field}"] = [getattr(each, field) for each in votes]
         batch.columns[f"{name}_model"] = [self.model_of(labeler, work)] * rows
-        batch.columns[f"{name}_digest"] = [digest(labeler, self.labels, work.folder)] * rows
+        batch.columns[f"{name}_digest"] = [self.digest_of(labeler, work)] * rows
         if isinstance(labeler, Llm) and labeler.output != "choice":
             batch.columns[f"{name}_value"] = [None if each.error else each.value for each in votes]
         failed = [
@@ -74,6 +86,24 @@ class LabelStage(RecordStage):
         ]
         if failed:
             batch.notes.setdefault(FAILED_VOTES, []).extend(failed)
+
+
+def _decided(labeler: People, work: Work) -> dict[str, str]:
+    """Label by record_id."""
+    from stack.pipelines.review.log import REVIEWS
+    from stack.pipelines.review.outcome import people_votes
+
+    if labeler.reviews is not None:
+        path = work.folder / labeler.reviews
+        if not path.is_file():
+            raise PipelineError(f"labeler {labeler.name}: field `reviews`: no file at {path}")
+    elif work.out is None or not (path := work.out / REVIEWS).is_file():
+        return {}
+    return people_votes(path)
+
+
+def _known(label: str | None, labels: Sequence[str]) -> Vote:
+    return Vote(label) if label is None or label in labels else Vote(None, "not_a_label", value=label)
 
 
 def require_distinct(names: Sequence[str], *, what: str) -> None:

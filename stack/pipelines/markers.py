@@ -1,10 +1,12 @@
 """Stages that do nothing to a shard: where records come from, what is measured at the end, and what is written."""
 
+import hashlib
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from stack.pipelines.base import Stage
+from stack.evidence import canonical_json
+from stack.pipelines.base import Stage, Work
 from stack.pipelines.label_stage import require_distinct
 from stack.pipelines.readers import Source
 
@@ -21,6 +23,11 @@ class Read(Stage):
     def _names_differ(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
         require_distinct([source.name for source in sources], what="source")
         return sources
+
+    def digest(self, work: Work) -> str:  # noqa: ARG002 -- the contract of stages
+        """Without the folders of this machine: what the files hold is told by their hashes."""
+        sources = [{**source.model_dump(mode="json"), "path": source.path.rsplit("/", 1)[-1]} for source in self.sources]
+        return hashlib.sha256(canonical_json({"stage": self.kind, "version": self.VERSION, "sources": sources})).hexdigest()
 
     def in_words(self) -> str:
         return ", ".join(f"{source.path.rsplit('/', 1)[-1]} ({source.licence})" for source in self.sources)

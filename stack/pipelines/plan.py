@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stack.pipelines.advance import Advance, Shards, Spent, advance_through
-from stack.pipelines.base import Stage, Work
+from stack.pipelines.base import DatasetStage, Stage, Work
 from stack.pipelines.executor import LocalExecutor
 from stack.pipelines.finish import drops_of
 from stack.pipelines.inputs import Input, find_inputs
@@ -54,7 +54,7 @@ class Planned:
     prompt_tokens: int
     max_completion_tokens: int
     method: str
-    hint: str | None = None
+    hints: tuple[str, ...] = ()
     """What is likely not meant."""
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,12 +96,21 @@ def plan_run(pipeline: Pipeline, *, limit: int | None = None, reporter: Reporter
         prompt_tokens=round(prompt_tokens * scale),
         max_completion_tokens=sum(labeler.max_tokens for labeler in askers) * records,
         method=f"estimated from {BYTES_PER_TOKEN:g} bytes of text a token{sample}",
-        hint=order_hint(pipeline.stages),
+        hints=tuple(filter(None, (order_hint(pipeline.stages), _raw_text_hint(pipeline.stages)))),
     )
 
 
 def _planned(stage: Stage) -> PlannedStage:
     return PlannedStage(stage.kind, stage.in_words(), stage.needs())
+
+
+def _raw_text_hint(stages: Sequence[Stage]) -> str | None:
+    """Shards are written before a stage that needs all records, and before labelers."""
+    kinds = [stage.kind for stage in stages]
+    if "pii" not in kinds:
+        return None
+    early = [stage.kind for stage in stages[: kinds.index("pii")] if isinstance(stage, DatasetStage | LabelStage)]
+    return f"`pii` comes after `{early[0]}`, so shards under work/ hold the text as it was: move it before, or delete work/ afterwards" if early else None
 
 
 def _first_of(found: Input, records: int) -> Input:

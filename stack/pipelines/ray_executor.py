@@ -1,5 +1,6 @@
-"""Shard tasks on Ray Core (edge)."""
+"""Shard tasks on Ray Core (edge): on the cluster that RAY_ADDRESS names, or on a small one of this run alone."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -8,23 +9,34 @@ from typing import Self, TypeVar
 
 from stack.pipelines.errors import PipelineError
 from stack.runtime.errors import StackproofError
-from stack.runtime.ray_cluster import LocalRay
+from stack.runtime.ray_cluster import LocalRay, given_address
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 CPUS = 2
+COUNT_EVERY_S = 5.0
+"""How often a given cluster is asked for its size: an autoscaler may change it."""
 
 
 class RayExecutor:
-    """A context manager; the cluster starts with the first task, so that a run with nothing left to do pays nothing."""
+    """A context manager. A cluster of its own starts with the first task, so that a run with nothing left to do pays nothing.
+
+    The cluster that RAY_ADDRESS names is joined at once (RayClusterError where it cannot be), is neither started nor stopped, and gives
+    `workers` in place of the argument: its CPUs, one for each task. Every node of it must have this package, the sources, the output
+    folder and the file of the API key at the same paths; its token, if it wants one, is in RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH.
+    """
 
     def __init__(self, *, logs: Path, workers: int = CPUS) -> None:
         self.workers = workers
         self._logs = logs
         self._ray = LocalRay(logs=logs, cpus=workers)
+        self._given = given_address()
+        self._counted = 0.0
 
     def __enter__(self) -> Self:
+        if self._given is not None:
+            self._begin()
         return self
 
     def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
@@ -37,7 +49,7 @@ class RayExecutor:
         if not first:
             return
         if not self._ray.started:
-            self._ray.start()
+            self._begin()
         import ray
         from ray.exceptions import RayError, RayTaskError
 
@@ -45,6 +57,7 @@ class RayExecutor:
         running: list[ray.ObjectRef] = [remote.remote(first[0])]
         try:
             while running:
+                self._count()
                 # Twice as many as run: the next one is at hand, and the rest stays out of the object store.
                 running += [remote.remote(task) for task in islice(waiting, 2 * self.workers - len(running))]
                 (done,), running = ray.wait(running, num_returns=1)
@@ -54,10 +67,26 @@ class RayExecutor:
                 raise error.cause from None
             raise
         except RayError as error:
-            raise PipelineError(
-                f"Ray lost a shard task for good ({type(error).__name__}): see {self._logs}, then run the same command again to go on"
-            ) from error
+            where = self._logs if self._given is None else f"the logs of the cluster at {self._given}"
+            raise PipelineError(f"Ray lost a shard task for good ({type(error).__name__}): see {where}, then run the same command again to go on") from error
         finally:
             if running:
                 # Not `ray.cancel`: in Ray 2.60 a reply that crosses a cancellation aborts this process.
                 self._ray.stop()
+
+    def _begin(self) -> None:
+        if self._given is None:
+            self._ray.start()
+        else:
+            self._ray.join(self._given)
+            self._counted = 0.0
+            self._count()
+
+    def _count(self) -> None:
+        """A given cluster has as many workers as CPUs now; one at least, so that waiting tasks make an autoscaler add some."""
+        if self._given is None or time.monotonic() - self._counted < COUNT_EVERY_S:
+            return
+        import ray
+
+        self.workers = max(1, int(ray.cluster_resources().get("CPU", 0)))
+        self._counted = time.monotonic()

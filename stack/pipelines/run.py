@@ -13,7 +13,7 @@ from stack.pipelines.base import Stage, Work
 from stack.pipelines.endpoint import ChatEndpoint
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.executor import Executor
-from stack.pipelines.finish import Finished, finish
+from stack.pipelines.finish import Finished, finish, told
 from stack.pipelines.inputs import find_inputs
 from stack.pipelines.labeling import Budget
 from stack.pipelines.manifest import Manifest
@@ -76,17 +76,18 @@ def run_pipeline(
         advance = Advance(
             manifest=Manifest(out),
             executor=executor,
-            work=Work(pipeline.folder, endpoint=endpoint),
+            work=Work(pipeline.folder, out=out.resolve(), endpoint=endpoint),
             reporter=reporter or Reporter(),
             budget=budget or Budget(),
             spent=Spent(),
             labels=pipeline.labels,
             unnamed=limiter,
         )
-        shards = advance_through(stages, inputs, advance)
-        lines = advance.manifest.finish()
         finished = Finished(pipeline, out, stages, inputs, advance.manifest, advance.work, started)
-        card, counted = finish(finished, shards, lines, advance.reporter)
+        with told(finished):
+            shards = advance_through(stages, inputs, advance)
+            lines = advance.manifest.finish()
+            card, counted = finish(finished, shards, lines, advance.reporter)
     labels = next((phase.name for phase in into_phases(stages) if phase.label), "read")
     return LabelingRun(
         pipeline=pipeline,

@@ -3,6 +3,7 @@
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -14,10 +15,12 @@ from types import TracebackType
 from typing import Self
 
 from stack.runtime import ray_head
+from stack.runtime.errors import StackproofError
 from stack.runtime.files import write_atomic
 from stack.runtime.process import Child
 
 START_TIMEOUT_S = 120.0
+ANSWER_TIMEOUT_S = 10.0
 TOKEN = "token"  # noqa: S105  # a file name
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -27,6 +30,16 @@ SETTINGS = {
     # Ray replaces 127.0.0.1 by the machine's address and listens on every interface, unless this is off.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
+
+
+class RayClusterError(StackproofError):
+    """The cluster that RAY_ADDRESS names cannot be used; the message says why."""
+
+
+def given_address() -> str | None:
+    """The address of a cluster that runs already, as Ray's own tools read it (RAY_ADDRESS); None for one of our own."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    return None if address in {"", "local"} else address
 
 
 class LocalRay:
@@ -67,6 +80,18 @@ class LocalRay:
         self._stack.enter_context(_environment(settings))
         self.connect((folder / ray_head.ADDRESS).read_text())
 
+    def join(self, address: str) -> None:
+        """As `connect`, to a cluster that RAY_ADDRESS names; RayClusterError, in one line, where that fails."""
+        if (silence := _silence(address)) is not None:
+            raise RayClusterError(f"RAY_ADDRESS: no cluster answers at {address} ({silence}): unset it for a cluster of this run's own")
+        self._stack.enter_context(_environment({"RAY_IGNORE_UNHANDLED_ERRORS": SETTINGS["RAY_IGNORE_UNHANDLED_ERRORS"]}))
+        try:
+            self.connect(address)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            self.stop()
+            told = str(error).strip() or type(error).__name__
+            raise RayClusterError(f"RAY_ADDRESS: the cluster at {address} cannot be used ({told.splitlines()[0][:200]})") from error
+
     def connect(self, address: str) -> None:
         """To a cluster that runs already; it goes on when this ends."""
         import ray
@@ -78,6 +103,18 @@ class LocalRay:
             # Ray takes SIGTERM for itself there; ours unwinds every `with` on the way.
             signal.signal(signal.SIGTERM, before)
         self.started = True
+
+
+def _silence(address: str) -> str | None:
+    """Why nobody answers at host:port, asked before Ray is, which tries for minutes. None when somebody does, or for another kind of address."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return None
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        return str(error).lower()
+    return None
 
 
 def _require_first_import() -> None:

@@ -9,7 +9,7 @@ writes anything but answers.
 from stack.pipelines.labeling.answers import Answers
 from stack.pipelines.labeling.asking import ask
 from stack.pipelines.labeling.budget import Budget, BudgetSpentError
-from stack.pipelines.labeling.spec import Example, Keywords, Labeler, Llm, Neighbours, Python, Regex, digest, labels_used
+from stack.pipelines.labeling.spec import Example, Keywords, Labeler, Llm, Neighbours, People, Python, Regex, digest, labels_used
 from stack.pipelines.labeling.votes import Vote, vote
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Labeler",
     "Llm",
     "Neighbours",
+    "People",
     "Python",
     "Regex",
     "Vote",

@@ -136,7 +136,15 @@ class Neighbours(Frozen):
         return self
 
 
-Labeler = Annotated[Keywords | Regex | Python | Llm | Neighbours, Field(discriminator="kind")]
+class People(Frozen):
+    """What people decided on the review page (`stackproof label review`), where they did; the others abstain."""
+
+    kind: Literal["people"]
+    name: Name
+    reviews: str | None = Field(default=None, description="The log of their decisions, beside the pipeline; null: reviews.jsonl of the run's own folder")
+
+
+Labeler = Annotated[Keywords | Regex | Python | Llm | Neighbours | People, Field(discriminator="kind")]
 
 
 def digest(labeler: Labeler, labels: tuple[str, ...], folder: Path) -> str:

@@ -1,8 +1,8 @@
 """Votes by counting words."""
 
 import pytest
-
 from stack.pipelines.labelers import count_keywords, messages
+
 from stack.pipelines.spec import Keywords, Llm
 
 LEXICON = {"praise": ("good", "luar biasa"), "complaint": ("bad", "not good", "tidak enak")}
