@@ -165,19 +165,18 @@ def advance_through(stages: Sequence[Stage], inputs: Sequence[Input], advance: A
 
 
 def _require_records(inputs: Sequence[Input], manifest: Manifest) -> None:
-    """A source of which nothing at all could be read is a mistake of the file, not of its records."""
-    shard = 0
+    """A source without a record, or nothing usable in any, is a mistake of the pipeline file rather than of records."""
     for each in inputs:
-        keys = [("read", "shard", shard + offset) for offset in range(len(each.splits))]
-        shard += len(keys)
-        if any(manifest.current(key).records for key in keys):
-            continue
-        files = [manifest.place(key) / DROPPED for key in keys]
-        found = [json.loads(line) for path in files if path.exists() for line in path.read_bytes().splitlines()]
-        if all(entry["stage"] == "read" for entry in found):
-            why = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(entry["reason"] for entry in found).items()))
-            name = each.source.path.rsplit("/", 1)[-1]
-            raise PipelineError(f"source `{each.source.name}`: {name} has no record with a text in `{each.source.text}`" + (f" ({why})" if why else ""))
+        if not each.records:
+            raise PipelineError(f"source `{each.source.name}`: {each.source.path.rsplit('/', 1)[-1]} has no record")
+    keys = [("read", "shard", shard) for shard in range(sum(len(each.splits) for each in inputs))]
+    if any(manifest.current(key).records for key in keys):
+        return
+    files = [manifest.place(key) / DROPPED for key in keys]
+    found = Counter(json.loads(line)["reason"] for path in files if path.exists() for line in path.read_bytes().splitlines())
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(found.items()))
+    names = ", ".join(f"`{each.source.text}` of `{each.source.name}`" for each in inputs)
+    raise PipelineError(f"no record has a usable text in {names}: {why}")
 
 
 def _slices(pieces: Sequence[Piece], size: int) -> Iterator[tuple[tuple[Piece, ...], int, str]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -10,6 +11,7 @@ from stack.evidence import canonical_json
 from stack.pipelines.base import Batch, RecordStage, Work
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.labeling import Labeler, Llm, People, Vote, ask, digest, vote
+from stack.runtime.files import sha256_file
 
 FAILED_VOTES = "failed_votes"
 """The log of votes that failed: who, on which record, why, and what was answered."""
@@ -42,7 +44,8 @@ class LabelStage(RecordStage):
     def digest_of(self, labeler: Labeler, work: Work) -> str:
         """SHA-256 of what decides a labeler's votes: for people, what they have decided so far."""
         if isinstance(labeler, People):
-            return hashlib.sha256(canonical_json(_decided(labeler, work))).hexdigest()
+            log = _reviews(labeler, work)
+            return sha256_file(log) if log else hashlib.sha256(b"").hexdigest()
         return digest(labeler, self.labels, work.folder)
 
     def digest(self, work: Work) -> str:
@@ -66,8 +69,7 @@ class LabelStage(RecordStage):
             case Llm():
                 return ask(labeler, batch.texts, self.labels, work)
             case People():
-                decided = _decided(labeler, work)
-                return [_known(decided.get(record_id), self.labels) for record_id in batch.columns["record_id"]]
+                return _decided(labeler, batch, self.labels, work)
             case _:
                 return vote(labeler, batch.texts, self.labels, work.folder)
 
@@ -88,22 +90,30 @@ class LabelStage(RecordStage):
             batch.notes.setdefault(FAILED_VOTES, []).extend(failed)
 
 
-def _decided(labeler: People, work: Work) -> dict[str, str]:
-    """Label by record_id."""
+def _reviews(labeler: People, work: Work) -> Path | None:
+    """The log of decisions; None while nobody has decided anything."""
     from stack.pipelines.review.log import REVIEWS
-    from stack.pipelines.review.outcome import people_votes
 
-    if labeler.reviews is not None:
-        path = work.folder / labeler.reviews
-        if not path.is_file():
-            raise PipelineError(f"labeler {labeler.name}: field `reviews`: no file at {path}")
-    elif work.out is None or not (path := work.out / REVIEWS).is_file():
-        return {}
-    return people_votes(path)
+    if labeler.reviews is None:
+        path = None if work.out is None else work.out / REVIEWS
+        return path if path is not None and path.is_file() else None
+    if not (work.folder / labeler.reviews).is_file():
+        raise PipelineError(f"labeler {labeler.name}: field `reviews`: no file at {work.folder / labeler.reviews}")
+    return work.folder / labeler.reviews
 
 
-def _known(label: str | None, labels: Sequence[str]) -> Vote:
-    return Vote(label) if label is None or label in labels else Vote(None, "not_a_label", value=label)
+def _decided(labeler: People, batch: Batch, labels: Sequence[str], work: Work) -> list[Vote]:
+    """People's label of each record; a decision on a text that has changed since does not count."""
+    from stack.pipelines.review.decisions import fold, text_sha256
+    from stack.pipelines.review.log import read_decisions
+    from stack.pipelines.review.outcome import outcomes
+
+    ids, log = batch.columns["record_id"], _reviews(labeler, work)
+    if log is None:
+        return [Vote(None)] * len(ids)
+    found = outcomes(fold(read_decisions(log), dict(zip(ids, map(text_sha256, batch.texts), strict=True))))
+    decided = [found[record_id].label if record_id in found else None for record_id in ids]
+    return [Vote(label) if label is None or label in labels else Vote(None, "not_a_label", value=label) for label in decided]
 
 
 def require_distinct(names: Sequence[str], *, what: str) -> None:

@@ -32,7 +32,7 @@ class RayExecutor:
         self._logs = logs
         self._ray = LocalRay(logs=logs, cpus=workers)
         self._given = given_address()
-        self._counted = 0.0
+        self._counted_s = 0.0
 
     def __enter__(self) -> Self:
         if self._given is not None:
@@ -59,7 +59,7 @@ class RayExecutor:
             while running:
                 self._count()
                 # Twice as many as run: the next one is at hand, and the rest stays out of the object store.
-                running += [remote.remote(task) for task in islice(waiting, 2 * self.workers - len(running))]
+                running += [remote.remote(task) for task in islice(waiting, max(0, 2 * self.workers - len(running)))]
                 (done,), running = ray.wait(running, num_returns=1)
                 yield ray.get(done)
         except RayTaskError as error:
@@ -79,14 +79,13 @@ class RayExecutor:
             self._ray.start()
         else:
             self._ray.join(self._given)
-            self._counted = 0.0
-            self._count()
+            self._count(now=True)
 
-    def _count(self) -> None:
+    def _count(self, *, now: bool = False) -> None:
         """A given cluster has as many workers as CPUs now; one at least, so that waiting tasks make an autoscaler add some."""
-        if self._given is None or time.monotonic() - self._counted < COUNT_EVERY_S:
+        if self._given is None or not (now or time.monotonic() - self._counted_s >= COUNT_EVERY_S):
             return
         import ray
 
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 0)))
-        self._counted = time.monotonic()
+        self._counted_s = time.monotonic()
