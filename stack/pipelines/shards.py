@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from json.encoder import encode_basestring as quoted
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from stack.evidence import canonical_json
 from stack.pipelines.base import Batch, DatasetStage, Dropped, RecordStage, Work
 from stack.pipelines.errors import PipelineError
-from stack.pipelines.frames import apply_decision, to_batch, to_table
+from stack.pipelines.frames import apply_decision, repetitive, to_batch, to_table
 from stack.pipelines.manifest import Line, folder_digest
 from stack.pipelines.readers import Source, Split, read_split
 from stack.pipelines.trail import apply_noted, begin
@@ -98,7 +99,8 @@ def run_shard(task: ShardTask) -> Draft:
 
 def record_id(source: str, row: int, text: str) -> str:
     """First 32 hexadecimal digits of the SHA-256 of source, row and text as read."""
-    return hashlib.sha256(canonical_json([source, row, text])).hexdigest()[:ID_LENGTH]
+    # As canonical_json writes the three, without the encoder that it makes for every value.
+    return hashlib.sha256(f"[{quoted(source)},{row},{quoted(text)}]".encode()).hexdigest()[:ID_LENGTH]
 
 
 def load_piece(piece: Piece, columns: Sequence[str] | None = None) -> pa.Table:
@@ -149,7 +151,7 @@ def _read(piece: ReadPiece) -> Batch:
 def _written(task: ShardTask, batch: Batch, folder: Path, read: int) -> Line:
     table = to_table(batch) if task.writes else None
     if table is not None:
-        pq.write_table(table, folder / DATA, compression="zstd")
+        pq.write_table(table, folder / DATA, compression="zstd", use_dictionary=repetitive(table), write_statistics=False)
     if task.sketch is not None:
         pq.write_table(task.sketch.sketch(batch, task.work), folder / SKETCH, compression="none")
     if batch.dropped:

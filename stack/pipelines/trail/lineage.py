@@ -18,10 +18,13 @@ def begin(batch: Batch) -> None:
 
 def apply_noted(stage: RecordStage, batch: Batch, work: Work) -> None:
     """Run a record stage and add its kind to the records whose text it changed. Needs `begin`."""
-    before = dict(zip(batch.columns["record_id"], batch.texts, strict=True))
+    ids = list(batch.columns["record_id"])
+    texts: list[str | None] = list(batch.texts)
     stage.apply(batch, work)
-    noted = batch.columns[STAGES]
+    kept = batch.columns["record_id"]
+    if kept != ids:
+        text_of = dict(zip(ids, texts, strict=True))
+        texts = [text_of.get(record_id) for record_id in kept]
     batch.columns[STAGES] = [
-        said if before.get(record_id) == text else f"{said},{stage.kind}".lstrip(",")
-        for record_id, text, said in zip(batch.columns["record_id"], batch.texts, noted, strict=True)
+        said if before == text else f"{said},{stage.kind}".lstrip(",") for before, text, said in zip(texts, batch.texts, batch.columns[STAGES], strict=True)
     ]
