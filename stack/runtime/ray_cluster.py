@@ -89,10 +89,8 @@ class LocalRay:
             self.connect(address)
         except (ConnectionError, RuntimeError, ValueError) as error:
             self.stop()
-            told = str(error).strip() or type(error).__name__
-            raise RayClusterError(
-                f"RAY_ADDRESS: the cluster at {address} cannot be used ({told.splitlines()[0][:200]}): is RAY_AUTH_TOKEN its token?"
-            ) from error
+            told = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise RayClusterError(f"RAY_ADDRESS: the cluster at {address} cannot be used ({told}): is RAY_AUTH_TOKEN its token?") from error
 
     def connect(self, address: str) -> None:
         """To a cluster that runs already; it goes on when this ends."""
