@@ -1,9 +1,10 @@
 """Votes by counting words."""
 
 import pytest
-from stack.pipelines.labelers import count_keywords, messages
 
-from stack.pipelines.spec import Keywords, Llm
+from stack.pipelines.labeling import Keywords, Llm
+from stack.pipelines.labeling.requests import messages
+from stack.pipelines.labeling.votes import count_keywords
 
 LEXICON = {"praise": ("good", "luar biasa"), "complaint": ("bad", "not good", "tidak enak")}
 
