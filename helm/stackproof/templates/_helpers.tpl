@@ -3,9 +3,9 @@
 {{ .root.Values.name }}-{{ .component }}
 {{- end }}
 
-{{/* What selects one component's pods: immutable, and the least that tells them apart. */}}
+{{/* What selects one component's pods: immutable, and the least that tells them apart. `app` where it is not this chart that names them. */}}
 {{- define "stackproof.selectorLabels" -}}
-app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/name: {{ .app | default .root.Chart.Name }}
 app.kubernetes.io/instance: {{ .root.Values.name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
@@ -73,7 +73,7 @@ securityContext:
     type: RuntimeDefault
 containers:
   - name: {{ .component }}
-    image: {{ include "stackproof.image" .image }}
+    image: {{ include "stackproof.image" .image | quote }}
     imagePullPolicy: IfNotPresent
     {{- toYaml .container | nindent 4 }}
     {{- with .drainSeconds }}
