@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from stack.pipelines.trail import Interval
 
 app = typer.Typer(no_args_is_help=True, help="Turn raw records into a labeled, documented dataset, and measure how good the labels are.")
-app.command()(label_review.review)
-app.command()(label_review.export)
-app.command("import")(label_review.import_)
 
 PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="A YAML file, or the name of a shipped pipeline (`stackproof label list`).")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Take at most N records, evenly from the sources.")]
@@ -76,9 +73,11 @@ def run(
 
     chosen = load_pipeline(pipeline)
     endpoint = find_endpoint(url, api_key_file=api_key_file, model=model) if url is not None and chosen.asks_a_model else None
-    budget = Budget(tokens=max_tokens, seconds=max_seconds)
+    budget, reporter = Budget(tokens=max_tokens, seconds=max_seconds), Reporter()
     with open_executor(executor, logs=out / "logs") as workers:
-        done = run_pipeline(chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=Reporter(), budget=budget)
+        if workers.dashboard:
+            reporter.say(f"Ray dashboard: {workers.dashboard}")
+        done = run_pipeline(chosen, out, executor=workers, endpoint=endpoint, limit=limit, reporter=reporter, budget=budget)
     if evidence is not None:
         from stack.evidence import EvidenceStore
         from stack.pipelines import labeling_evidence
@@ -89,6 +88,11 @@ def run(
         print_json({"out": str(out), **took, "card": done.card})
     else:
         _show(done)
+
+
+app.command()(label_review.review)
+app.command()(label_review.export)
+app.command("import")(label_review.import_)
 
 
 @app.command()
@@ -134,16 +138,9 @@ def restore(
     key_file: Annotated[Path, typer.Option("--key-file", metavar="FILE", help="The key that the `pii` stage sealed values with (how: reversible).")],
 ) -> None:
     """Print the text of one record with its sealed values put back."""
-    from stack.pipelines.finish import LABELS
-    from stack.pipelines.review.queue import read_dataset
-    from stack.privacy import read_key
-    from stack.privacy import restore as restore_text
-    from stack.runtime.errors import StackproofError
+    from stack.pipelines import restored_text
 
-    found = next((item for item in read_dataset(out).items if item.record_id == record_id), None)
-    if found is None:
-        raise StackproofError(f"record {record_id} is not in {out / LABELS}: take a record_id from there")
-    typer.echo(restore_text(found.text, read_key(key_file)))
+    typer.echo(restored_text(out, record_id, key_file))
 
 
 def _yes(value: bool | None) -> str:
@@ -173,6 +170,9 @@ def _show(done: "LabelingRun") -> None:
         typer.echo(f"agreement of {a} and {b}: kappa {_interval(kappa)}")
     if statistics.alpha is not None and len(statistics.failed) > 2:
         typer.echo(f"agreement of all: Krippendorff's alpha {_interval(statistics.alpha)}")
+    if (model := done.card["label_model"]) and model["gold"]:
+        error = model["gold"]["calibration"]["ece"]
+        typer.echo(f"calibration of the probabilities: {error:.3f} off the share that is right, on average (expected calibration error)")
     counts = done.card["counts"]
     typer.echo(f"records: {statistics.records} in the dataset; dropped: {_counts(counts['dropped'])}; failed votes: {_counts(counts['failed_votes'])}")
     if done.pipeline.label:

@@ -12,6 +12,7 @@ from stack.pipelines.endpoint import ChatEndpoint, find_endpoint
 from stack.pipelines.errors import PipelineError
 from stack.pipelines.evidence import labeling_evidence, recompute
 from stack.pipelines.executor import Executor, LocalExecutor, open_executor
+from stack.pipelines.finish import restored_text
 from stack.pipelines.labeling import Budget
 from stack.pipelines.load import load_pipeline, shipped
 from stack.pipelines.plan import Planned, plan_run
@@ -34,6 +35,7 @@ __all__ = [
     "open_executor",
     "plan_run",
     "recompute",
+    "restored_text",
     "run_pipeline",
     "shipped",
     "trace",

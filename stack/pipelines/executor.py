@@ -17,6 +17,11 @@ class Executor(Protocol):
     @property
     def workers(self) -> int: ...
 
+    @property
+    def dashboard(self) -> str | None:
+        """A page that shows the tasks while they run, where there is one."""
+        ...
+
     def map(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """Results as they come, in any order; the first failure is raised and the rest is given up. Tasks are taken when a worker is near to them."""
         ...
@@ -26,6 +31,7 @@ class LocalExecutor:
     """One task after the other, here; requests of one task still run concurrently."""
 
     workers = 1
+    dashboard = None
 
     def map(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         return map(work, tasks)

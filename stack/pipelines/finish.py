@@ -19,9 +19,11 @@ import pyarrow.parquet as pq
 from stack.evidence import canonical_json
 from stack.pipelines.advance import Shards
 from stack.pipelines.base import Stage, Work
+from stack.pipelines.errors import PipelineError
 from stack.pipelines.frames import DETAIL, REASON, fit, one_schema, regroup
 from stack.pipelines.inputs import Input
 from stack.pipelines.label_stage import LabelStage
+from stack.pipelines.labels import describe_labels, encode
 from stack.pipelines.manifest import Line, Manifest
 from stack.pipelines.scores import Counted, as_plain, count_file
 from stack.pipelines.shards import DROPPED, NOTES, Piece, load_piece
@@ -41,6 +43,7 @@ from stack.pipelines.trail import (
     start_event,
 )
 from stack.pipelines.trail import card as plain_card
+from stack.privacy import read_key, restore
 from stack.runtime.files import atomic_path, sha256_file, sync, write_atomic
 from stack.runtime.progress import Reporter
 
@@ -225,8 +228,21 @@ def _card(run: Finished, counted: Counted, papers: Described, lines: Sequence[Li
             "failed_votes": dict(statistics.failed),
         },
         "statistics": as_plain(statistics),
+        "label_model": _label_model(run),
         "shards": sum(line.part == "shard" for line in lines),
     }
+
+
+def _label_model(run: Finished) -> dict[str, Any] | None:
+    """What the label model learned, calibration on the gold subset, and how many gold labels look wrong; from the columns of votes alone."""
+    pipeline = run.pipeline
+    if pipeline.aggregate is None:
+        return None
+    names = pipeline.labeler_names
+    table = pq.read_table(run.out / LABELS, columns=[*(f"{name}_label" for name in names), "gold"])
+    votes = {name: encode(table.column(f"{name}_label"), pipeline.labels, column=f"{name}_label") for name in names}
+    gold = encode(table.column("gold"), pipeline.labels, column="gold") if pipeline.evaluates else None
+    return describe_labels(votes, pipeline.labels, gold=gold, method=pipeline.aggregate.method, balance=pipeline.aggregate.balance)
 
 
 def append_event(out: Path, event: dict[str, Any]) -> None:
@@ -236,6 +252,17 @@ def append_event(out: Path, event: dict[str, Any]) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     sync(out)
+
+
+def restored_text(out: Path, record_id: str, key_file: Path) -> str:
+    """The text of one record of a finished dataset, its sealed values put back. PipelineError when there is no such record, PrivacyError for a wrong key."""
+    try:
+        found = pq.read_table(out / LABELS, columns=["text"], filters=[("record_id", "=", record_id)]).column("text").to_pylist()
+    except FileNotFoundError:
+        raise PipelineError(f"OUT {out} has no {LABELS}: give the --out folder of a finished run") from None
+    if not found:
+        raise PipelineError(f"record {record_id} is not in {out / LABELS}: take a record_id from there")
+    return restore(found[0], read_key(key_file))
 
 
 @contextmanager

@@ -42,6 +42,11 @@ class RayExecutor:
     def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self._ray.stop()
 
+    @property
+    def dashboard(self) -> str | None:
+        """Address of the dashboard of a cluster that was joined."""
+        return f"http://{self._ray.dashboard}" if self._given is not None and self._ray.dashboard else None
+
     def map(self, work: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """A task is tried again only when its worker died; what it raises itself ends the run, and the cluster with it."""
         waiting = iter(tasks)

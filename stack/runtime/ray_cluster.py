@@ -50,6 +50,8 @@ class LocalRay:
         self._cpus = cpus
         self._stack = ExitStack()
         self.started = False
+        self.dashboard: str | None = None
+        """Host and port of the cluster's dashboard; None where it has none, as one of our own."""
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +99,8 @@ class LocalRay:
         import ray
 
         before = signal.getsignal(signal.SIGTERM)
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        context = ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        self.dashboard = context.dashboard_url or None
         self._stack.callback(ray.shutdown)
         if threading.current_thread() is threading.main_thread():
             # Ray takes SIGTERM for itself there; ours unwinds every `with` on the way.

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stack.pipelines.labels.agreement import Agreement, cohen_kappa, krippendorff_alpha
+from stack.pipelines.labels.agreement import Agreement, cohen_kappa, fleiss_kappa, krippendorff_alpha
 from stack.pipelines.labels.votes import ABSTAINS, Codes, Counts, Groups, Votes
 from stack.pipelines.statistics import wilson
 from stack.pipelines.trail.described import Interval
@@ -54,6 +54,11 @@ def kappa(pairs: Pairs) -> Interval:
 def alpha(units: Rows) -> Interval:
     """Krippendorff's, nominal."""
     return _interval(krippendorff_alpha(CountedVotes.of(units, max(map(len, units), default=0))))
+
+
+def fleiss(units: Rows, raters: int) -> Interval:
+    """Fleiss' kappa, over the records on which all `raters` voted."""
+    return _interval(fleiss_kappa(CountedVotes.of({unit: count for unit, count in units.items() if len(unit) == raters}, raters)))
 
 
 def _interval(found: Agreement) -> Interval:

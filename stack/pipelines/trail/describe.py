@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Any, Self
 
 from stack.pipelines.base import Stage, Work
-from stack.pipelines.trail.counted import alpha, kappa, share_right
+from stack.pipelines.trail.counted import alpha, fleiss, kappa, share_right
 from stack.pipelines.trail.described import Described, Interval, LabelerRun, SourceFile, StageRun, Statements, WrittenFile
 from stack.pipelines.trail.tally import GOLD, OUTCOME, Tally
 
@@ -69,7 +69,7 @@ def describe(
         gold_balance=tally.gold_balance,
         labelers=labelers,
         votes={name: {what: tally.votes[name, what] for what in ("voted", "abstained", "failed")} for name in tally.labelers},
-        agreement={"Krippendorff's alpha, all labelers": alpha(tally.units)} if len(tally.labelers) > 1 else {},
+        agreement=_agreement(tally),
         kappa=kappas(tally),
         accuracy=accuracies(tally),
         accuracy_by_language=by_language(tally),
@@ -77,6 +77,12 @@ def describe(
         reliability=tally.reliability,
         splits=dict(sorted(tally.splits.items())),
     )
+
+
+def _agreement(tally: Tally) -> dict[str, Interval]:
+    """Of all labelers together; Fleiss' kappa with two of them is no news beside Cohen's."""
+    found = {"Krippendorff's alpha, all labelers": alpha(tally.units)} if len(tally.labelers) > 1 else {}
+    return {**found, "Fleiss' kappa, records where all voted": fleiss(tally.units, len(tally.labelers))} if len(tally.labelers) > 2 else found
 
 
 def stage_runs(stages: Sequence[StageSaid], tally: Tally, *, read: int) -> list[StageRun]:
