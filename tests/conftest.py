@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from otlp_receiver import Collector, start_collector
 from xdist.scheduler import LoadFileScheduling
 
+from stack.serving.policy import Tracing, load_policy
 from stack.serving.session import Session, serve_session
 
 # A busy machine makes any example slow; pytest's own timeout ends what hangs.
@@ -51,7 +53,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """The CI model behind the gateway, on free ports, once per test session (about 30 s to start)."""
-    with serve_session(run_dir=tmp_path_factory.mktemp("served")) as session:
+def engine_spans() -> Iterator[Collector]:
+    """Where the shared engine and its gateway send their spans."""
+    with start_collector() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def served(engine_spans: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """The CI model behind the gateway, traced, on free ports, once per test session (about 30 s to start)."""
+    policy = load_policy().model_copy(update={"tracing": Tracing(endpoint=engine_spans.endpoint)})
+    with serve_session(policy=policy, run_dir=tmp_path_factory.mktemp("served")) as session:
         yield session

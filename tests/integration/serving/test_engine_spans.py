@@ -1,30 +1,16 @@
 """The engine's own span in the trace of the request: a session as `stackproof serve` starts it, with a collector."""
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import httpx
 import pytest
-from otlp_receiver import Collector, Span, start_collector
+from otlp_receiver import Collector, Span
 
 from stack.serving.chat import read_key
-from stack.serving.policy import Tracing, load_policy
-from stack.serving.session import Session, serve_session
+from stack.serving.session import Session
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def collector() -> Iterator[Collector]:
-    with start_collector() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    policy = load_policy().model_copy(update={"tracing": Tracing(endpoint=collector.endpoint)})
-    with serve_session(policy=policy, max_model_len=256, run_dir=tmp_path_factory.mktemp("traced")) as session:
-        yield session
 
 
 def of_request(spans: Sequence[Span], request_id: str) -> list[Span]:
@@ -33,14 +19,14 @@ def of_request(spans: Sequence[Span], request_id: str) -> list[Span]:
     return [span for span in spans if span.trace in traces]
 
 
-def test_the_engines_span_hangs_in_the_requests_trace_and_names_queue_first_token_and_engine(traced: Session, collector: Collector) -> None:
-    body = {"model": traced.model, "messages": [{"role": "user", "content": "Say hello to Amina"}], "max_tokens": 3}
-    headers = {"authorization": f"Bearer {read_key(traced.api_key_file)}"}
-    answer = httpx.post(f"{traced.gateway_url}/v1/chat/completions", json=body, headers=headers, timeout=120, trust_env=False)
+def test_the_engines_span_hangs_in_the_requests_trace_and_names_queue_first_token_and_engine(served: Session, engine_spans: Collector) -> None:
+    body = {"model": served.model, "messages": [{"role": "user", "content": "Say hello to Amina"}], "max_tokens": 3}
+    headers = {"authorization": f"Bearer {read_key(served.api_key_file)}"}
+    answer = httpx.post(f"{served.gateway_url}/v1/chat/completions", json=body, headers=headers, timeout=120, trust_env=False)
     assert answer.status_code == 200, answer.text
     asked = answer.headers["x-request-id"]
     # The engine was asked before it counted as ready: spans of other requests are there already.
-    spans = collector.wait(lambda found: {"llm_request", "gateway", "engine"} <= {span.name for span in of_request(found, asked)}, timeout_s=60)
+    spans = engine_spans.wait(lambda found: {"llm_request", "gateway", "engine"} <= {span.name for span in of_request(found, asked)}, timeout_s=60)
     whole = next(span for span in spans if span.attributes.get("guid:x-request-id") == asked)
     to_engine = next(span for span in spans if span.name == "engine" and span.trace == whole.trace)
     inside = next(span for span in spans if span.name == "llm_request" and span.trace == whole.trace)
