@@ -38,7 +38,7 @@ class LocalExecutor:
 
 
 def open_executor(name: ExecutorName, *, logs: Path) -> AbstractContextManager[Executor]:
-    """`ray` (a cluster of this run alone, started when the first task comes, its logs under `logs`) or `local`."""
+    """`ray` (the cluster that RAY_ADDRESS names, or one of this run alone, started when the first task comes, its logs under `logs`) or `local`."""
     if name == "local":
         return nullcontext(LocalExecutor())
     from stack.pipelines.ray_executor import RayExecutor

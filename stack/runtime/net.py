@@ -1,4 +1,4 @@
-"""Ports on loopback."""
+"""Ports on loopback, and whether somebody answers at an address."""
 
 import errno
 import socket
@@ -25,3 +25,15 @@ def require_free(host: str, port: int, *, option: str) -> None:
         except OSError as error:
             why = "is taken by another process" if error.errno == errno.EADDRINUSE else f"cannot be bound ({error.strerror})"
             raise StackproofError(f"port {port} on {host} {why}: choose another with {option}") from None
+
+
+def silence(address: str, *, timeout_s: float) -> str | None:
+    """Why nobody answers at host:port, asked before a client is that tries for minutes. None when somebody does, or for another kind of address."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal():
+        return None
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+    except (OSError, OverflowError) as error:
+        return str(error).lower()
+    return None

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import sys
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from typing import Self
 from stack.runtime import ray_head
 from stack.runtime.errors import StackproofError
 from stack.runtime.files import write_atomic
+from stack.runtime.net import silence
 from stack.runtime.process import Child
 
 START_TIMEOUT_S = 120.0
@@ -84,8 +84,8 @@ class LocalRay:
 
     def join(self, address: str) -> None:
         """As `connect`, to a cluster that RAY_ADDRESS names; RayClusterError, in one line, where that fails."""
-        if (silence := _silence(address)) is not None:
-            raise RayClusterError(f"RAY_ADDRESS: no cluster answers at {address} ({silence}): unset it for a cluster of this run's own")
+        if (why := silence(address, timeout_s=ANSWER_TIMEOUT_S)) is not None:
+            raise RayClusterError(f"RAY_ADDRESS: no cluster answers at {address} ({why}): unset it for a cluster of this run's own")
         self._stack.enter_context(_environment({"RAY_IGNORE_UNHANDLED_ERRORS": SETTINGS["RAY_IGNORE_UNHANDLED_ERRORS"]}))
         try:
             self.connect(address)
@@ -106,18 +106,6 @@ class LocalRay:
             # Ray takes SIGTERM for itself there; ours unwinds every `with` on the way.
             signal.signal(signal.SIGTERM, before)
         self.started = True
-
-
-def _silence(address: str) -> str | None:
-    """Why nobody answers at host:port, asked before Ray is, which tries for minutes. None when somebody does, or for another kind of address."""
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        return None
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        return str(error).lower()
-    return None
 
 
 def _require_first_import() -> None:

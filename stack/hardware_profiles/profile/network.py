@@ -1,7 +1,6 @@
 """TCP between two processes: on loopback, or between each pair of nodes of the Ray cluster that RAY_ADDRESS names."""
 
 import os
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from stack.hardware_profiles.profile import tcp
 from stack.hardware_profiles.profile.conditions import disturbance
 from stack.hardware_profiles.profile.models import Conditions, Disturbance, Group, Result, Status, Unit
 from stack.hardware_profiles.profile.session import Session, Task
-from stack.runtime.net import LOOPBACK
+from stack.runtime.net import LOOPBACK, silence
 from stack.runtime.process import Child, ChildError
 
 START_S = 30.0
@@ -29,24 +28,12 @@ def measure_network(session: Session, budget_s: float) -> Iterator[Result]:
             yield from _loopback(session, budget_s)
         except (OSError, ChildError) as error:
             yield _task("loopback.throughput", "GB/s").without(Status.SKIPPED, str(error))
-    elif (silence := _silence(address)) is not None:
-        yield _task("nodes.throughput", "GB/s").without(Status.SKIPPED, f"RAY_ADDRESS: no cluster answers at {address} ({silence})")
+    elif (why := silence(address, timeout_s=CONNECT_S)) is not None:
+        yield _task("nodes.throughput", "GB/s").without(Status.SKIPPED, f"RAY_ADDRESS: no cluster answers at {address} ({why})")
     elif find_spec("ray") is None:
         yield _task("nodes.throughput", "GB/s").without(Status.NOT_SUPPORTED, "RAY_ADDRESS is set and Ray is not installed: python scripts/bootstrap.py cpu")
     else:
         yield from _nodes(session, address, budget_s)
-
-
-def _silence(address: str) -> str | None:
-    """Why nobody answers at host:port, asked before Ray is, which tries for minutes. None when somebody does, or for another kind of address."""
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        return None
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        return str(error).lower()
-    return None
 
 
 def _loopback(session: Session, budget_s: float) -> Iterator[Result]:

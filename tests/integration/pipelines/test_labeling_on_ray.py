@@ -39,7 +39,7 @@ def test_ray_and_local_give_the_same_bytes_from_a_troubled_endpoint(notes: Path,
     assert dataset(tmp_path / "ray") == dataset(tmp_path / "local")
     rows = {row["text"]: row for row in pq.read_table(tmp_path / "ray" / "labels.parquet").to_pylist()}
     assert {text: row["model_error"] for text, row in rows.items() if row["model_error"]} == {
-        TEXTS[4]: "malformed",
+        TEXTS[4]: "not_json",
         TEXTS[17]: "http_400",
         TEXTS[33]: "http_500",
     }
@@ -66,8 +66,8 @@ def test_a_worker_that_is_killed_costs_no_committed_shard_again(notes: Path, ray
         assert once.locked()
         assert safe
         assert {text for text in safe if server.asked[text] != 1} == set()
-        # What the worker was at, and at most what it had finished and not yet handed over.
-        assert 60 < sum(server.asked.values()) <= 60 + 2 * 6
+        # At most what was on its way: answers that had come were kept.
+        assert 60 <= sum(server.asked.values()) <= 60 + 8
         run_pipeline(load_pipeline(str(notes)), tmp_path / "clean", executor=LocalExecutor(), endpoint=endpoint)
     assert dataset(tmp_path / "out") == dataset(tmp_path / "clean")
 
@@ -83,7 +83,8 @@ def test_when_the_endpoint_goes_away_the_run_ends_in_one_line_and_goes_on_later(
     with ChatServer().running() as server:
         done = run_pipeline(pipeline, tmp_path / "out", executor=ray_executor, endpoint=dataclasses.replace(endpoint, url=server.url))
     assert done.labeled < 60
-    assert sum(server.asked.values()) == done.labeled
+    # Answers of shards that did not become whole are kept too.
+    assert sum(server.asked.values()) <= done.labeled
     assert done.card["counts"]["failed_votes"] == {"words": 0, "model": 0}
 
 
