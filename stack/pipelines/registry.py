@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema
 
 from stack.pipelines.base import Stage
 from stack.pipelines.dedup import ExactDedup, NearDedup, SemanticDedup
+from stack.pipelines.errors import PipelineError
 from stack.pipelines.label_stage import LabelStage
 from stack.pipelines.labels.stages import Aggregate, LabelErrors
 from stack.pipelines.markers import Evaluate, Read, Write
@@ -40,14 +41,14 @@ SHIPPED: tuple[type[Stage], ...] = (
 
 @cache
 def stage_classes() -> tuple[type[Stage], ...]:
-    """All stages, shipped ones first. TypeError names an entry point that is not a stage, or that takes a name which is taken."""
+    """All stages, shipped ones first. PipelineError names an entry point that is not a stage, or that takes a name which is taken."""
     classes = {kind_of(each): each for each in SHIPPED}
     for point in sorted(entry_points(group=GROUP), key=lambda each: each.name):
         found = point.load()
         if not (isinstance(found, type) and issubclass(found, Stage)):
-            raise TypeError(f"entry point {point.name} of group {GROUP} is not a Stage: {point.value}")
+            raise PipelineError(f"entry point {point.name} of group {GROUP} is not a Stage: {point.value}: uninstall or mend that package")
         if classes.setdefault(kind_of(found), found) is not found:
-            raise TypeError(f"entry point {point.name} of group {GROUP}: a stage of kind {kind_of(found)!r} exists already")
+            raise PipelineError(f"entry point {point.name} of group {GROUP}: a stage of kind {kind_of(found)!r} exists already: rename its kind")
     return tuple(classes.values())
 
 
