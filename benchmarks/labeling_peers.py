@@ -10,6 +10,7 @@ CSV files, which is how both read in parallel. None of them commits, syncs or do
 import argparse
 import hashlib
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("job", type=json.loads)
     parser.add_argument("--also", action="append", default=[], help="where the project and what it needs lie, for a Python that has its own packages")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.path += chosen.also
     result = ray_data(chosen.job) if chosen.peer == "ray-data" else datatrove(chosen.job, own=chosen.peer == "datatrove-own")
     print(json.dumps(result), flush=True)
