@@ -20,7 +20,7 @@ from stack.evidence import canonical_json
 from stack.pipelines.advance import Shards
 from stack.pipelines.base import Stage, Work
 from stack.pipelines.errors import PipelineError
-from stack.pipelines.frames import DETAIL, REASON, fit, one_schema, regroup
+from stack.pipelines.frames import DETAIL, REASON, fit, one_schema, regroup, repetitive
 from stack.pipelines.inputs import Input
 from stack.pipelines.label_stage import LabelStage
 from stack.pipelines.labels import describe_labels, encode
@@ -112,7 +112,7 @@ def _metadata(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _write_parquet(path: Path, pieces: Sequence[Piece], schema: pa.Schema, advance: Any) -> None:
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=repetitive(schema)) as writer:
         for table in regroup((fit(load_piece(piece), schema) for piece in pieces), GROUP_ROWS):
             writer.write_table(table, row_group_size=GROUP_ROWS)
             advance(table.num_rows)

@@ -32,9 +32,9 @@ def to_table(batch: Batch) -> pa.Table:
     return pa.table({name: _array(batch.columns[name], TYPES.get(name)) for name in names})
 
 
-def repetitive(table: pa.Table) -> list[str]:
+def repetitive(schema: pa.Schema) -> list[str]:
     """The columns for which a dictionary of values saves room in Parquet; trying one for the others costs a third of the writing."""
-    return [name for name in table.schema.names if name not in UNIQUE]
+    return [name for name in schema.names if name not in UNIQUE]
 
 
 def to_batch(table: pa.Table) -> Batch:

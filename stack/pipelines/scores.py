@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stack.pipelines.frames import UNIQUE
 from stack.pipelines.statistics import LabelScore, Pairs, Proportion, accuracy, majority_class_share, per_label
 from stack.pipelines.trail import Interval, Tally
 from stack.pipelines.trail.counted import alpha, kappa
@@ -75,8 +76,9 @@ def count_file(path: Path) -> Counted:
         labels, labelers = (tuple(filter(None, metadata.get(name, b"").decode().split("\n"))) for name in (b"labels", b"labelers"))
         tally = Tally(labelers=labelers)
         tokens = dict.fromkeys(TOKENS, 0)
+        counted = [name for name in file.schema_arrow.names if name == "text" or name not in UNIQUE]
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
+            table = file.read_row_group(group, columns=counted)
             tally.add(table)
             for what in TOKENS:
                 tokens[what] += sum(pc.sum(table.column(f"{name}_{what}")).as_py() or 0 for name in labelers)

@@ -170,7 +170,7 @@ def _read(piece: ReadPiece) -> Batch:
 def _written(task: ShardTask, batch: Batch, folder: Path, read: int) -> Line:
     table = to_table(batch) if task.writes else None
     if table is not None:
-        pq.write_table(table, folder / DATA, compression="zstd", use_dictionary=repetitive(table), write_statistics=False)
+        pq.write_table(table, folder / DATA, compression="zstd", use_dictionary=repetitive(table.schema), write_statistics=False)
     if task.sketch is not None:
         pq.write_table(task.sketch.sketch(batch, task.work), folder / SKETCH, compression="none")
     if batch.dropped:

@@ -19,6 +19,8 @@ CHANCE = 1 / 256
 MOST_ROWS = 8
 """A band's key is one 64-bit number: eight bytes of the signature."""
 MISSED_AT_THRESHOLD = 0.02
+TEXTS_AT_ONCE = 128
+"""rensa hands its numbers over as Python objects: those of so many texts are made and used while they are in the processor's cache."""
 BLOCK = 1 << 21
 """Hashes worked on at a time by the numpy engine: 8 MiB per array."""
 
@@ -36,7 +38,12 @@ def _rensa(hashes: Hashes, offsets: Offsets, permutations: int, seed: int) -> ND
         raise PipelineError("field `engine`: rensa is not installed; install stackproof[stack] or set engine: numpy")
     import rensa
 
-    return np.array(rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, permutations, seed).to_rows(), np.uint32)
+    found = np.empty((len(offsets) - 1, permutations), np.uint32)
+    for first in range(0, len(found), TEXTS_AT_ONCE):
+        part = offsets[first : first + TEXTS_AT_ONCE + 1]
+        matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(hashes[part[0] : part[-1]], part - part[0], permutations, seed)
+        found[first : first + TEXTS_AT_ONCE] = matrix.to_rows()
+    return found
 
 
 def _numpy(hashes: Hashes, offsets: Offsets, permutations: int, seed: int) -> NDArray[np.uint32]:
