@@ -2,13 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from stack.pipelines.base import Frozen
 from stack.pipelines.dedup.shingles import shingle_hashes
 from stack.pipelines.errors import PipelineError
+from stack.serving.chat import read_key
 
 DIMENSIONS = 1024
 GRAM = 4
@@ -16,6 +21,26 @@ INPUTS = 64
 ATTEMPTS = 4
 TIMEOUT_S = 60.0
 WORTH_TRYING_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+
+
+class Embedder(Frozen):
+    """Fields of a stage or labeler that compares texts as vectors."""
+
+    embedder: Literal["hashing", "endpoint"] = Field(default="hashing", description="TF-IDF of character n-grams (knows spelling), or an endpoint's model")
+    url: str | None = Field(default=None, description="Endpoint without /v1, for `endpoint`")
+    model: str | None = Field(default=None, description="The endpoint's embedding model")
+    api_key_file: str | None = Field(default=None, description="File with the endpoint's key, beside the pipeline")
+
+    @model_validator(mode="after")
+    def _endpoint_is_named(self) -> Self:
+        if self.embedder == "endpoint" and not (self.url and self.model):
+            raise ValueError("embedder endpoint needs `url` and `model`")
+        return self
+
+    def ask_endpoint(self, texts: Sequence[str], folder: Path) -> NDArray[np.int8]:
+        """[texts, width] from the endpoint; `folder` is the pipeline file's. ServingError when the key cannot be read."""
+        key = read_key(None if self.api_key_file is None else folder / self.api_key_file)
+        return endpoint_vectors(texts, url=str(self.url), model=str(self.model), api_key=key)
 
 
 def hashed_counts(texts: Sequence[str]) -> NDArray[np.uint8]:

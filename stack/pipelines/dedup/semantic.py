@@ -1,22 +1,22 @@
 """Records that say the same in other words, by cosine of embeddings, compared block by block."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from stack.pipelines.base import Batch, DatasetStage, Decision, Work
 from stack.pipelines.dedup.columns import by_shard, byte_matrix, byte_rows, strings
-from stack.pipelines.dedup.embedders import endpoint_vectors, hashed_counts, tf_idf
+from stack.pipelines.dedup.embedders import Embedder, hashed_counts, tf_idf
 from stack.pipelines.errors import PipelineError
 
 BLOCK = 512
 
 
-class SemanticDedup(DatasetStage):
+class SemanticDedup(Embedder, DatasetStage):
     """Drops a record whose cosine with an earlier kept one reaches the threshold; the detail is the first such record's id.
 
     Every record is compared with every kept one: time grows with the square of the records (a filter for tens of thousands, not
@@ -25,16 +25,6 @@ class SemanticDedup(DatasetStage):
 
     kind: Literal["semantic_dedup"] = "semantic_dedup"
     threshold: float = Field(default=0.9, gt=0, le=1, description="Cosine similarity")
-    embedder: Literal["hashing", "endpoint"] = "hashing"
-    url: str | None = Field(default=None, description="Endpoint without /v1, for `endpoint`")
-    model: str | None = Field(default=None, description="The endpoint's model name")
-    api_key_file: str | None = Field(default=None, description="File with the endpoint's key, beside the pipeline")
-
-    @model_validator(mode="after")
-    def _endpoint_is_named(self) -> Self:
-        if self.embedder == "endpoint" and not (self.url and self.model):
-            raise ValueError("embedder endpoint needs `url` and `model`")
-        return self
 
     def in_words(self) -> str:
         by = f"embeddings of {self.model}" if self.embedder == "endpoint" else "hashed TF-IDF of 4-character grams"
@@ -44,10 +34,7 @@ class SemanticDedup(DatasetStage):
         return (f"endpoint {self.url}",) if self.embedder == "endpoint" else ()
 
     def sketch(self, batch: Batch, work: Work) -> pa.Table:
-        if self.embedder == "hashing":
-            vectors = hashed_counts(batch.texts)
-        else:
-            vectors = endpoint_vectors(batch.texts, url=str(self.url), model=str(self.model), api_key=self._key(work)).view(np.uint8)
+        vectors = hashed_counts(batch.texts) if self.embedder == "hashing" else self.ask_endpoint(batch.texts, work.folder).view(np.uint8)
         return pa.table({"record_id": pa.array(batch.columns["record_id"], pa.string()), "vector": byte_rows(vectors)})
 
     def decide(self, sketches: Sequence[pa.Table], work: Work) -> Iterator[Decision]:  # noqa: ARG002 -- the contract of stages
@@ -59,14 +46,6 @@ class SemanticDedup(DatasetStage):
         kept_instead = first_alike(tf_idf(raw) if self.embedder == "hashing" else raw.view(np.int8), self.threshold)
         ids = strings(sketches, "record_id")
         return by_shard(sketches, {row: ("semantic_duplicate", ids[kept].as_py()) for row, kept in kept_instead.items()})
-
-    def _key(self, work: Work) -> str | None:
-        if self.api_key_file is None:
-            return None
-        try:
-            return (work.folder / self.api_key_file).read_text().strip()
-        except OSError as fault:
-            raise PipelineError(f"field `api_key_file`: {fault.strerror}: {self.api_key_file}") from fault
 
 
 def first_alike(vectors: NDArray[np.int8], threshold: float) -> dict[int, int]:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stack.pipelines.dedup.embedders import endpoint_vectors, hashed_counts, whole_numbers
+from stack.pipelines.dedup.embedders import hashed_counts, whole_numbers
 from stack.pipelines.labeling.spec import Neighbours
-from stack.serving.chat import read_key
 
 DIGITS = 9
 """Similarities are compared to so many decimals, so that the order of two additions never decides a vote."""
@@ -25,8 +24,7 @@ def nearest_votes(labeler: Neighbours, texts: Sequence[str], folder: Path) -> li
         idf = inverse_frequency(counts)
         vectors, solved = weighted(hashed_counts(texts), idf), weighted(counts, idf)
     else:
-        key = read_key(None if labeler.api_key_file is None else folder / labeler.api_key_file)
-        both = endpoint_vectors([*examples, *texts], url=str(labeler.url), model=str(labeler.model), api_key=key)
+        both = labeler.ask_endpoint([*examples, *texts], folder)
         solved, vectors = both[: len(examples)], both[len(examples) :]
     labels = [example.label for example in labeler.examples]
     return [elect(row, labels, k=labeler.k, bar=labeler.min_similarity, otherwise=labeler.otherwise) for row in cosines(vectors, solved)]

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from stack.evidence import canonical_json
 from stack.pipelines.base import Frozen, Name
+from stack.pipelines.dedup.embedders import Embedder
 from stack.pipelines.labeling.patterns import MAX_PATTERN, compiled
 from stack.pipelines.labeling.python_module import source_digest
 
@@ -115,7 +116,7 @@ class Llm(Frozen):
         return self
 
 
-class Neighbours(Frozen):
+class Neighbours(Embedder):
     """Votes as the solved examples most like the text do, each by its cosine similarity."""
 
     kind: Literal["neighbours"]
@@ -124,16 +125,6 @@ class Neighbours(Frozen):
     k: int = Field(default=5, ge=1, le=1000, description="So many of the nearest examples vote")
     min_similarity: float = Field(default=0.2, ge=0, le=1, description="Cosine below which an example is not near")
     otherwise: Otherwise = None
-    embedder: Literal["hashing", "endpoint"] = Field(default="hashing", description="TF-IDF of character n-grams (knows spelling), or an endpoint's model")
-    url: str | None = Field(default=None, description="Endpoint without /v1, for `endpoint`")
-    model: str | None = Field(default=None, description="The endpoint's embedding model")
-    api_key_file: str | None = Field(default=None, description="File with the endpoint's key, beside the pipeline")
-
-    @model_validator(mode="after")
-    def _endpoint_is_named(self) -> Self:
-        if self.embedder == "endpoint" and not (self.url and self.model):
-            raise ValueError("embedder endpoint needs `url` and `model`")
-        return self
 
 
 class People(Frozen):

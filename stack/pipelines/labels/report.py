@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from stack.pipelines.errors import PipelineError
-from stack.pipelines.labels.active import disagreement
 from stack.pipelines.labels.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from stack.pipelines.labels.calibration import measure_calibration
 from stack.pipelines.labels.combine import Method, aggregate
 from stack.pipelines.labels.errors import label_errors
+from stack.pipelines.labels.majority import tallies
 from stack.pipelines.labels.outcomes import Outcomes
 from stack.pipelines.labels.votes import ABSTAINS, Codes, Counts, Floats, Votes, group_rows
 from stack.pipelines.statistics import wilson
@@ -67,7 +67,7 @@ def _labeler(votes: Votes, place: int, outcomes: Outcomes) -> dict[str, Any]:
 
 
 def _agreement(votes: Votes, seed: int) -> dict[str, Any]:
-    differ = disagreement(votes) > 0
+    differ = ((tallies(votes) > 0).sum(axis=1) > 1)[votes.patterns.of_row]
     several = (votes.codes != ABSTAINS).sum(axis=1) > 1
     return {
         "cohen_kappa": {f"{first}/{second}": asdict(cohen_kappa(votes, first, second, seed=seed)) for first, second in combinations(votes.labelers, 2)},
