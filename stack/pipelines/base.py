@@ -109,7 +109,7 @@ class Stage(Frozen, ABC):
         """What it does, in one line, for `label plan`."""
 
     def needs(self) -> tuple[str, ...]:
-        """What must be there beside the source: a package, a key file, an endpoint. Checked before anything runs."""
+        """What must be there beside the source, in words: `package NAME` and `key file PATH` are looked for before anything runs."""
         return ()
 
 

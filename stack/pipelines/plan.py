@@ -17,6 +17,7 @@ from stack.pipelines.label_stage import LabelStage
 from stack.pipelines.labeling import Budget, Llm
 from stack.pipelines.labeling.requests import messages
 from stack.pipelines.manifest import Manifest
+from stack.pipelines.needs import require
 from stack.pipelines.readers import Split
 from stack.pipelines.run import limited
 from stack.pipelines.shards import load_piece
@@ -63,6 +64,7 @@ class Planned:
 
 def plan_run(pipeline: Pipeline, *, limit: int | None = None, reporter: Reporter | None = None) -> Planned:
     """Cleans the sources to count what is really there, in a temporary folder; PipelineError when they do not fit the pipeline."""
+    require(pipeline.stages, pipeline.folder)
     inputs = find_inputs(pipeline.read)
     total = sum(each.records for each in inputs)
     looked_at = inputs if total <= MOST_RECORDS else [_first_of(each, MOST_RECORDS // len(inputs)) for each in inputs]

@@ -17,6 +17,7 @@ from stack.pipelines.finish import Finished, finish, told
 from stack.pipelines.inputs import find_inputs
 from stack.pipelines.labeling import Budget
 from stack.pipelines.manifest import Manifest
+from stack.pipelines.needs import require
 from stack.pipelines.phases import into_phases
 from stack.pipelines.scores import Statistics
 from stack.pipelines.select import Take
@@ -69,6 +70,7 @@ def run_pipeline(
     if pipeline.asks_a_model and endpoint is None:
         raise PipelineError(f"pipeline {pipeline.name} asks a model: give --url (and --api-key-file if the server wants a key)")
     endpoint = endpoint if pipeline.asks_a_model else None
+    require(pipeline.stages, pipeline.folder)
     inputs = find_inputs(pipeline.read)
     stages, limiter = limited(pipeline.stages, limit)
     started = datetime.now(UTC)

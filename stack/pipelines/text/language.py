@@ -42,7 +42,7 @@ class Language(RecordStage):
         return f"tell the language, among {among}" + (f"; keep {', '.join(self.keep)}" if self.keep else "")
 
     def needs(self) -> tuple[str, ...]:
-        return ("py3langid",)
+        return ("package py3langid",)
 
     def apply(self, batch: Batch, work: Work) -> None:  # noqa: ARG002 -- the contract of stages
         told = list(batch.columns["language"])

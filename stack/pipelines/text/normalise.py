@@ -53,7 +53,7 @@ class Normalise(RecordStage):
         return "normalise: " + (", ".join(words for words, on in said.items() if on) or "only drop empty texts")
 
     def needs(self) -> tuple[str, ...]:
-        return ("selectolax",) * self.html + ("ftfy",) * self.mend
+        return ("package selectolax",) * self.html + ("package ftfy",) * self.mend
 
     def apply(self, batch: Batch, work: Work) -> None:  # noqa: ARG002 -- the contract of stages
         texts = batch.texts

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +125,13 @@ def test_what_people_decided_is_a_vote_in_the_next_run(tmp_path: Path) -> None:
     rows = pq.read_table(second.out / "labels.parquet").to_pylist()
     assert [(row["people_label"], row["label"]) for row in rows] == [(None, "yes"), (None, "no"), ("no", "no")]
     assert second.labeled == 3
+
+
+def test_what_a_stage_needs_is_looked_for_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.csv").write_text("text\ngood\n")
+    with pytest.raises(PipelineError, match=r"stage `pii`: field `key_file`: no file at .*none.key: make one with `stackproof label key"):
+        run(tmp_path, {"kind": "pii", "how": "pseudonym", "key_file": "none.key"}, sources=[source("rows", "rows.csv")])
+    monkeypatch.setattr("stack.pipelines.needs.version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
+    with pytest.raises(PipelineError, match=r"stage `near_dedup` needs the package rensa: install stackproof\[labeling\]"):
+        run(tmp_path, {"kind": "near_dedup"}, sources=[source("rows", "rows.csv")])
+    assert not (tmp_path / "out").exists()

@@ -202,4 +202,4 @@ def test_a_language_range_matches_by_subtags():
 
 def test_what_it_does_is_told():
     assert Language(languages=("sw", "en"), keep=("sw",)).in_words() == "tell the language, among sw, en; keep sw"
-    assert Language().needs() == ("py3langid",)
+    assert Language().needs() == ("package py3langid",)

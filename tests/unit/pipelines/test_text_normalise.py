@@ -104,7 +104,7 @@ def test_an_unknown_form_and_an_unknown_field_are_refused():
 
 def test_what_a_stage_does_is_told_and_what_it_needs():
     assert Normalise().in_words() == "normalise: no control characters, Unicode NFC, white space collapsed"
-    assert Normalise(mend=True, html=True).needs() == ("selectolax", "ftfy")
+    assert Normalise(mend=True, html=True).needs() == ("package selectolax", "package ftfy")
     assert Normalise().needs() == ()
 
 
