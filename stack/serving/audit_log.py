@@ -39,6 +39,8 @@ class Decision:
     reason: str | None
     estimated_tokens: int | None
     trace_id: str | None = None
+    redacted: dict[str, int] | None = None
+    """How many values of which kind were taken out of it; None where nothing is taken out."""
 
 
 class AuditLog:

@@ -9,6 +9,7 @@ reports how a request ended where a limit or the metrics count on it.
 
 import argparse
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,12 +19,12 @@ from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
 from stack.serving.audit_log import AuditLog
 from stack.serving.chat import read_key
-from stack.serving.decisions import Decider
+from stack.serving.decisions import BodyRedactor, Decider
 from stack.serving.errors import ServingError
 from stack.serving.keys import WatchedKeys
 from stack.serving.listed import read_listed
 from stack.serving.metrics import GatewayMetrics, serve_metrics
-from stack.serving.policy import load_policy
+from stack.serving.policy import GatewayPolicy, load_policy
 from stack.serving.policy_app import Application, build_app
 
 KEEP_ALIVE_S = 75
@@ -48,7 +49,8 @@ def main(argv: list[str]) -> int:
         models = read_listed(options.models) if options.models else ()
         scraped = policy.metrics.policy_service
         metrics = GatewayMetrics(policy) if scraped else None
-        app = build_app(Decider(policy, WatchedKeys(options.keys, policy.classes), engine_key, audit=audit, models=models, metrics=metrics))
+        keys, redactors = WatchedKeys(options.keys, policy.classes), _redactors(policy)
+        app = build_app(Decider(policy, keys, engine_key, audit=audit, models=models, metrics=metrics, redactors=redactors))
         with ExitStack() as stack:
             if metrics is not None and scraped is not None:
                 stack.enter_context(serve_metrics(metrics, scraped))
@@ -57,6 +59,15 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
     return 0
+
+
+def _redactors(policy: GatewayPolicy) -> Mapping[str, BodyRedactor]:
+    if not policy.redacts:
+        return {}
+    # Numbering plans of the world take 3.5 MB that other gateways have no use for.
+    from stack.serving.redaction import build_redactors
+
+    return build_redactors(policy)
 
 
 def _serve(app: Application, options: argparse.Namespace) -> None:

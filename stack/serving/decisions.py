@@ -7,12 +7,13 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from stack.serving.audit_log import AuditLog, Decision
 from stack.serving.errors import ServingError
-from stack.serving.gateway import MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
+from stack.serving.gateway import EDITS_HEADER, MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
 from stack.serving.listed import ListedModel
@@ -28,6 +29,8 @@ SALT_CHARS = 32
 MOST_SALTS = 4096
 """Kept of those worked out; a tenant more is worked out again."""
 REASON_CHARS = 200
+REDACTED_AT_ONCE_BYTES = 4096
+"""Larger bodies are searched by a thread, one at a time: of a text made for it, 200,000 characters take seconds, in which others are decided about."""
 HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,128}")
 """Names of models that may go into a header: a client chose them where no list says what is served."""
 
@@ -39,6 +42,17 @@ IsGone = Callable[[], Awaitable[bool]]
 class KeySource(Protocol):
     def current(self) -> KeyRing:
         """ServingError when the keys are not to be had."""
+
+
+class BodyRedactor(Protocol):
+    def redact(self, body: bytes) -> tuple[str, dict[str, int]]:
+        """The header of edits and how many values of which kind they take out; RefusedError when it cannot be done."""
+
+
+@dataclass(frozen=True)
+class _Redacted:
+    edits: str
+    counts: dict[str, int]
 
 
 class Decider:
@@ -53,17 +67,26 @@ class Decider:
         audit: AuditLog | None = None,
         models: tuple[ListedModel, ...] = (),
         metrics: GatewayMetrics | None = None,
+        redactors: Mapping[str, BodyRedactor] | None = None,
     ) -> None:
-        """Without `models` one engine is asked for everything, and says itself what it serves."""
+        """Without `models` one engine is asked for everything, and says itself what it serves.
+
+        `redactors` are by class; ServingError without one that the policy asks for.
+        """
+        self._redactors = redactors or {}
+        for name in policy.classes:
+            if policy.redact_of(name) is not None and name not in self._redactors:
+                raise ServingError(f"class {name}: the policy takes personal data out of its requests, and nothing here does")
         self.policy, self.models, self._keys, self._audit, self._clock = policy, models, keys, audit, time.monotonic
         self._engine_key, self._metrics = engine_key, metrics
         longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
+        self._large_body = asyncio.Lock()
         self._quotas = Quotas(policy.classes, longest_s)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     async def decide(self, call: Call, request_id: str, is_gone: IsGone, trace_id: str | None = None) -> dict[str, str]:
         """The headers that let a request through; RefusedError otherwise, ServingError when the keys are not to be had."""
-        passed, started_s = None, self._clock()
+        passed, redacted, started_s = None, None, self._clock()
         try:
             ring = self._keys.current()
             if self._metrics is not None:
@@ -71,16 +94,21 @@ class Decider:
             passed = judge(call, self.policy, ring, self.models)
             if self.policy.limits_tenants:
                 await self._charge(request_id, passed, is_gone)
+            redacted = await self._redact(call, request_id, passed, is_gone)
         except RefusedError as refused:
-            self._write(call, request_id, trace_id, passed, refused)
+            self._write(call, request_id, trace_id, passed, refused=refused)
             self._count(call, passed, "refused", refused.status, started_s)
             raise
         except ServingError:
             self._count(call, passed, "failed", 503, started_s)
             raise
-        self._write(call, request_id, trace_id, passed, None)
+        self._write(call, request_id, trace_id, passed, redacted=redacted)
         self._count(call, passed, "let through", 200, started_s)
-        return self._grants(passed)
+        if redacted is None:
+            return self._grants(passed)
+        if self._metrics is not None:
+            self._metrics.redacted(passed.principal.tenant, redacted.counts)
+        return {**self._grants(passed), EDITS_HEADER: redacted.edits}
 
     def ended(self, message: bytes) -> None:
         """Envoy's reports; ValueError when they are none."""
@@ -95,10 +123,30 @@ class Decider:
                 self._metrics.follow(self._keys.current())
             self._metrics.reported(reports)
         for report in reports:
-            tenant = self._quotas.close(report.request_id, report.tokens, self._clock())
-            waiting = self._waiting.get(tenant, []) if tenant else []
-            if waiting and not (first := waiting.pop(0)).done():
-                first.set_result(None)
+            self._close(report.request_id, report.tokens)
+
+    def _close(self, request_id: str, tokens: int | None) -> None:
+        tenant = self._quotas.close(request_id, tokens, self._clock())
+        waiting = self._waiting.get(tenant, []) if tenant else []
+        if waiting and not (first := waiting.pop(0)).done():
+            first.set_result(None)
+
+    async def _redact(self, call: Call, request_id: str, passed: Passed, is_gone: IsGone) -> _Redacted | None:
+        """After the charge, so that a tenant's limits bound this work as well; a request that fails here is given back what it was charged."""
+        redactor = self._redactors.get(passed.principal.rate_class)
+        if redactor is None or passed.demand is None:
+            return None
+        try:
+            if len(call.body) <= REDACTED_AT_ONCE_BYTES:
+                return _Redacted(*redactor.redact(call.body))
+            async with self._large_body:
+                redacted = None if await is_gone() else _Redacted(*await asyncio.to_thread(redactor.redact, call.body))
+                if redacted is None or await is_gone():  # nobody would report its end
+                    raise RefusedError("the search for personal data took longer than the gateway waits", status=403)
+                return redacted
+        except RefusedError:
+            self._close(request_id, 0)
+            raise
 
     def _count(self, call: Call, passed: Passed | None, decision: str, status: int, started_s: float) -> None:
         if self._metrics is None:
@@ -108,7 +156,16 @@ class Decider:
         if passed is not None and passed.demand is not None and decision == "let through":
             self._metrics.estimated(passed.principal.tenant, passed.demand.tokens)
 
-    def _write(self, call: Call, request_id: str, trace_id: str | None, passed: Passed | None, refused: RefusedError | None) -> None:
+    def _write(
+        self,
+        call: Call,
+        request_id: str,
+        trace_id: str | None,
+        passed: Passed | None,
+        *,
+        refused: RefusedError | None = None,
+        redacted: _Redacted | None = None,
+    ) -> None:
         if self._audit is None:
             return
         demand = passed.demand if passed else None
@@ -123,6 +180,7 @@ class Decider:
             reason=str(refused)[:REASON_CHARS] if refused else None,
             estimated_tokens=demand.tokens if demand else None,
             trace_id=trace_id,
+            redacted=redacted.counts if redacted else None,
         )
         self._audit.write(decision)
 

@@ -44,6 +44,8 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
         raise ServingError("the chart mounts one model: leave --draft out")
     if policy.tracing is not None:
         raise ServingError("field `tracing`: the chart opens no way to a collector: leave it out of a policy for a cluster")
+    if any(rules is not None and rules.key_file is not None for rules in map(policy.redact_of, policy.classes)):
+        raise ServingError("field `redact.key_file`: the chart carries no key for pseudonyms: use `how: mask` in a policy for a cluster")
     drain_s = math.ceil(policy.timeouts.drain_s)
     return {
         "name": name,

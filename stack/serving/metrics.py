@@ -39,6 +39,7 @@ class GatewayMetrics:
         self._decisions = counter("decisions_total", "Requests decided upon", "class", "route", "decision", "status")
         self._decision_s = histogram("decision_seconds", "From the question to the decision, a wait for a free slot included", DECISION_BUCKETS_S, "route")
         self._estimated = counter("estimated_tokens_total", "Prompt and answer tokens that let-through requests may come to at most", "tenant")
+        self._redacted = counter("redacted_values_total", "Pieces of personal data taken out of requests", "tenant", "kind")
         self._requests = counter("requests_total", "Requests let through that have ended, by the status the client got", "tenant", "route", "status")
         self._request_s = histogram("request_seconds", "Of requests let through, from first byte to last", REQUEST_BUCKETS_S, "tenant", "route")
         self._first_byte_s = histogram("first_byte_seconds", "Of requests let through, to the first byte of the engine's answer", REQUEST_BUCKETS_S, "route")
@@ -59,6 +60,10 @@ class GatewayMetrics:
 
     def estimated(self, tenant: str, tokens: int) -> None:
         self._estimated.labels(self._tenant(tenant)).inc(tokens)
+
+    def redacted(self, tenant: str, counts: dict[str, int]) -> None:
+        for kind, count in counts.items():
+            self._redacted.labels(self._tenant(tenant), kind).inc(count)
 
     def reported(self, ended: tuple[Ended, ...]) -> None:
         """The reports of one message."""

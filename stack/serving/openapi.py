@@ -194,13 +194,17 @@ def _responses(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
 
 def _refusals(policy: GatewayPolicy) -> dict[str, Any]:
     """What else a client may be told, by status: of the gateway, or of the engine, whose errors look alike and pass as they are."""
+    forbidden = [
+        *(["The credential is not for this"] if policy.issuers or any(each.models for each in policy.classes.values()) else []),
+        *(["personal data cannot be taken out of the body"] if policy.redacts else []),
+    ]
     why = {
         "400": "Framing, query string or body is not accepted; the message names the field",
         "401": "No credential, or none that is valid",
-        **({"403": "The credential is not for this"} if policy.issuers or any(each.models for each in policy.classes.values()) else {}),
+        **({"403": " or ".join(forbidden)} if forbidden else {}),
         "404": "No such model",
         "408": "The client sent too slowly",
-        "413": "The body is too large",
+        "413": "The body is too large" + (", or holds more personal data than is taken out of one request" if policy.redacts else ""),
         **({"429": "A limit of the tenant is reached"} if policy.limits_tenants else {}),
         "431": "Headers are too large or too many",
         **dict.fromkeys(("500", "502", "503", "504"), "What is behind the gateway did not answer as it should, or there are too many requests"),

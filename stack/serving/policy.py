@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml, read_bounded
 from stack.serving.errors import ServingError
-from stack.serving.tenants import ABSOLUTE_PATH, CLASS_PATTERN, DEFAULT_CLASS, Issuer, RateClass
+from stack.serving.tenants import ABSOLUTE_PATH, CLASS_PATTERN, DEFAULT_CLASS, Issuer, RateClass, Redact
 
 DEFAULT_POLICY = "default.yaml"
 CHAT_PATH = "/v1/chat/completions"
@@ -140,6 +140,7 @@ class GatewayPolicy(Frozen):
     timeouts: Timeouts
     requests: Requests
     screening: Screening = Screening()
+    redact: Redact | None = Field(default=None, description="Personal data taken out of requests before the engine gets them; a class may have its own")
     routing: Routing = Routing()
     classes: dict[Annotated[str, Field(pattern=CLASS_PATTERN)], RateClass] = Field(
         default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
@@ -164,6 +165,22 @@ class GatewayPolicy(Frozen):
     def limits_tenants(self) -> bool:
         """Whether any class counts at all, so that one policy service has to see every request."""
         return self.metered or any(each.requests_per_minute is not None for each in self.classes.values())
+
+    def redact_of(self, rate_class: str) -> Redact | None:
+        """What is taken out of the requests of a class."""
+        own = self.classes[rate_class].redact
+        return self.redact if own is None else None if own == "off" else own
+
+    @property
+    def redacts(self) -> bool:
+        """Whether anything is taken out of any class's requests."""
+        return any(self.redact_of(name) is not None for name in self.classes)
+
+    @model_validator(mode="after")
+    def _refused_or_redacted(self) -> Self:
+        if self.screening.pii == "refuse" and self.redacts:
+            raise ValueError("`screening.pii: refuse` and `redact` exclude each other: what is refused is not taken out")
+        return self
 
     @field_validator("issuers")
     @classmethod

@@ -1,8 +1,9 @@
 """Who asks, and how much a tenant may ask for (models)."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from stack.evidence.record import Frozen
 
@@ -10,6 +11,31 @@ DEFAULT_CLASS = "default"
 CLASS_PATTERN = r"^[a-z][a-z0-9-]{0,62}$"
 ABSOLUTE_PATH = r"^/[^\n]+$"
 TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+
+PersonalKind = Literal["email", "phone", "card", "iban", "ip", "mac", "url_user", "national_id", "passport", "birth_date", "name"]
+"""Those of `stack.privacy`, named here so that a policy is read without it."""
+
+
+class Redact(Frozen):
+    """Which personal data is taken out of what the engine gets, and what stands in its place; see `redaction`."""
+
+    kinds: tuple[PersonalKind, ...] = Field(default=("email", "phone", "card", "iban", "national_id"), min_length=1)
+    countries: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] | None = Field(
+        default=None, min_length=1, description="Whose national numbers and telephone plans are looked for (ISO 3166 alpha-2); null for all"
+    )
+    how: Literal["mask", "pseudonym"] = Field(default="mask", description="[EMAIL], or [EMAIL:7f3a9c21b0d4]: the same for the same value and key")
+    key_file: str | None = Field(default=None, pattern=ABSOLUTE_PATH, description="For pseudonyms, where the policy service runs; mode 0600")
+
+    @model_validator(mode="after")
+    def _key_with_pseudonyms(self) -> Self:
+        if (self.how == "pseudonym") != (self.key_file is not None):
+            raise ValueError("`key_file` goes with `how: pseudonym`, and only with it")
+        return self
+
+
+OffOrRedact = Annotated[Redact | Literal["off"], BeforeValidator(lambda value: "off" if value is False else value)]
+"""YAML reads a bare `off` as false."""
 
 
 class RateClass(Frozen):
@@ -21,6 +47,8 @@ class RateClass(Frozen):
     )
     concurrent_requests: int | None = Field(default=None, gt=0, description="Let through and not yet ended")
     models: tuple[str, ...] | None = Field(default=None, min_length=1, description="Served names this class may ask for; null for all")
+
+    redact: OffOrRedact | None = Field(default=None, description="Instead of the policy's own `redact`; off takes nothing out, null leaves it at that")
 
     @property
     def metered(self) -> bool:

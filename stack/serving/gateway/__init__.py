@@ -12,7 +12,7 @@ answer, which replaces the client's. So the file may be read by anybody and goes
 
 from stack.serving.gateway.addresses import Addresses, Pool, Served
 from stack.serving.gateway.clusters import endpoints_document
-from stack.serving.gateway.filters import MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
+from stack.serving.gateway.filters import EDITS_HEADER, MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.gateway.jwt import CLAIMS_HEADER
 from stack.serving.gateway.logs import REPORT_PATH
 from stack.serving.gateway.observed import render_envoy
@@ -21,6 +21,7 @@ from stack.serving.gateway.tls import render_secrets
 
 __all__ = [
     "CLAIMS_HEADER",
+    "EDITS_HEADER",
     "LIST_PATH",
     "MODEL_HEADER",
     "PREFIX_HEADER",

@@ -12,11 +12,35 @@ local function granted(handle, name)
   return told and told[name]
 end
 
+-- `text` with the edits made, or nil when they are not edits of this text; redaction/edits.py writes them.
+local function edited(text, edits)
+  local size, count, rest = string.match(edits, "^(%d+) (%d+)(.*)$")
+  if tonumber(size) ~= #text then return nil end
+  local parts, read, made = {}, 1, 0
+  for gap, length, new in string.gmatch(rest, " (%d+) (%d+) (%S+)") do
+    local start = read + gap
+    parts[#parts + 1] = string.sub(text, read, start - 1)
+    parts[#parts + 1] = new
+    read, made = start + length, made + 1
+  end
+  if made ~= tonumber(count) or read > #text + 1 then return nil end
+  parts[#parts + 1] = string.sub(text, read)
+  return table.concat(parts)
+end
+
 function envoy_on_request(handle)
   local salt = granted(handle, "x-stackproof-salt")
   if not salt then return end
   local body = handle:body()
   local text = body and body:getBytes(0, body:length()) or ""
+  local edits = granted(handle, "x-stackproof-edits")
+  if edits then
+    text = edited(text, edits)
+    if not text then
+      handle:respond({[":status"] = "403"}, "personal data could not be taken out of the body, so it is not passed on")
+      return
+    end
+  end
   local opening = string.find(text, "{", 1, true)
   if not opening then
     handle:respond({[":status"] = "503"}, "")

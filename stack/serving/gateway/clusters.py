@@ -12,11 +12,15 @@ ENGINE_HEALTH_PATH = "/health"
 LEAST_HEALTHY_PERCENT = 1
 """With no healthy engine at all each is tried: a check that a busy engine answered late shall not close the service."""
 RING_SIZE = 1024
+ANSWER_HEADERS_KIB = 320
+"""Of the policy service, where it redacts: `redaction.edits.MOST_EDITS_BYTES` and the others."""
 
 
 def policy_cluster(address: str, policy: GatewayPolicy) -> dict[str, Any]:
+    # Edits of a body come as one header.
+    most_kib = {"max_response_headers_kb": ANSWER_HEADERS_KIB} if policy.redacts else {}
     return {
-        **_cluster("policy", policy, requests=policy.limits.connections, pending=policy.limits.connections, retries=0),
+        **_cluster("policy", policy, requests=policy.limits.connections, pending=policy.limits.connections, retries=0, http=most_kib),
         "type": "STATIC" if is_fixed(address) else "STRICT_DNS",
         "load_assignment": load_assignment("policy", (address,)),
     }
@@ -52,7 +56,7 @@ def endpoints_document(name: str, addresses: tuple[str, ...], draining: frozense
     }
 
 
-def _cluster(name: str, policy: GatewayPolicy, *, requests: int, pending: int, retries: int) -> dict[str, Any]:
+def _cluster(name: str, policy: GatewayPolicy, *, requests: int, pending: int, retries: int, http: dict[str, Any] | None = None) -> dict[str, Any]:
     breakers = {"max_connections": requests, "max_requests": requests, "max_pending_requests": pending, "max_retries": retries}
     return {
         "name": name,
@@ -63,7 +67,7 @@ def _cluster(name: str, policy: GatewayPolicy, *, requests: int, pending: int, r
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{TYPE}.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http_protocol_options": {}},
-                "common_http_protocol_options": {"idle_timeout": seconds(UPSTREAM_IDLE_S)},
+                "common_http_protocol_options": {"idle_timeout": seconds(UPSTREAM_IDLE_S), **(http or {})},
             }
         },
     }

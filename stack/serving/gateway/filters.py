@@ -18,13 +18,14 @@ AUTHZ_METADATA = "envoy.filters.http.ext_authz"
 """Where headers of the policy service's answer are kept that nobody behind the gateway gets."""
 SALT_HEADER = "x-stackproof-salt"
 USAGE_HEADER = "x-stackproof-usage"
+EDITS_HEADER = "x-stackproof-edits"
 """Of the policy service's answer, for `body.lua` alone: they become metadata and are never sent on."""
 
 
 def ext_authz(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
     """Method, path, authorization and the whole body go to the policy service; only a 200 lets a request through."""
     granted = ["authorization", TENANT_HEADER, *([MODEL_HEADER] if addresses.models else []), *([PREFIX_HEADER] if policy.routing.by == "prefix" else [])]
-    kept = [SALT_HEADER, USAGE_HEADER, *([MODEL_HEADER] if policy.tracing else [])]
+    kept = [SALT_HEADER, USAGE_HEADER, EDITS_HEADER, *([MODEL_HEADER] if policy.tracing else [])]
     return {
         "@type": f"{TYPE}.filters.http.ext_authz.v3.ExtAuthz",
         "transport_api_version": "V3",
@@ -45,7 +46,7 @@ def ext_authz(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
 
 
 def body_filter() -> dict[str, Any]:
-    """Adds the tenant's cache salt to a body, and reads the usage block of the answer; see `body.lua`."""
+    """Makes the edits that take personal data out of a body, adds the tenant's cache salt, and reads the usage block of the answer; see `body.lua`."""
     script = (files("stack.serving.gateway") / "body.lua").read_text()
     return {"@type": f"{TYPE}.filters.http.lua.v3.Lua", "default_source_code": {"inline_string": script}}
 
