@@ -21,11 +21,12 @@ from stack.serving.audit_log import AuditLog
 from stack.serving.chat import read_key
 from stack.serving.decisions import BodyRedactor, Decider
 from stack.serving.errors import ServingError
-from stack.serving.keys import WatchedKeys
+from stack.serving.keys import watch_keys
 from stack.serving.listed import read_listed
 from stack.serving.metrics import GatewayMetrics, serve_metrics
 from stack.serving.policy import GatewayPolicy, load_policy
 from stack.serving.policy_app import Application, build_app
+from stack.serving.tokens import watch_key_set
 
 KEEP_ALIVE_S = 75
 
@@ -49,8 +50,9 @@ def main(argv: list[str]) -> int:
         models = read_listed(options.models) if options.models else ()
         scraped = policy.metrics.policy_service
         metrics = GatewayMetrics(policy) if scraped else None
-        keys, redactors = WatchedKeys(options.keys, policy.classes), _redactors(policy)
-        app = build_app(Decider(policy, keys, engine_key, audit=audit, models=models, metrics=metrics, redactors=redactors))
+        keys, redactors = watch_keys(options.keys, policy.classes), _redactors(policy)
+        decider = Decider(policy, keys, engine_key, audit=audit, models=models, metrics=metrics, redactors=redactors)
+        app = build_app(decider, tuple(watch_key_set(Path(issuer.key_set)) for issuer in policy.issuers))
         with ExitStack() as stack:
             if metrics is not None and scraped is not None:
                 stack.enter_context(serve_metrics(metrics, scraped))

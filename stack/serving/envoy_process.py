@@ -16,7 +16,7 @@ from stack.runtime.process import Child
 from stack.serving.errors import ServingError
 from stack.serving.gateway import Addresses, Pool, Served, render_envoy, render_secrets
 from stack.serving.policy import GatewayPolicy
-from stack.serving.tokens import check_key_set
+from stack.serving.tokens import read_key_set
 
 READY_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 2.0
@@ -43,7 +43,12 @@ def start_policy_service(
     log: Path,
     models: Path | None = None,
 ) -> Child:
-    """Write the policy to `policy_file`, start the service on a UNIX socket and wait until it answers; ChildError when it does not."""
+    """Write the policy to `policy_file`, start the service on a UNIX socket and wait until it answers.
+
+    ServingError for a bad key set, ChildError when it does not come up.
+    """
+    for issuer in policy.issuers:
+        read_key_set(Path(issuer.key_set))
     write_atomic(policy_file, yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False))
     command = [sys.executable, "-m", "stack.serving.authz", "--policy", str(policy_file), "--keys", str(keys)]
     command += ["--engine-key", str(engine_key), "--audit-log", str(audit_log), "--socket", str(address)]
@@ -53,9 +58,7 @@ def start_policy_service(
 
 
 def start_envoy(policy: GatewayPolicy, addresses: Addresses, *, config: Path, log: Path) -> Child:
-    """Render the configuration to `config`, start Envoy on it and wait until it is live; ServingError for a bad key set, ChildError when it fails."""
-    for issuer in policy.issuers:
-        check_key_set(Path(issuer.key_set))
+    """Render the configuration to `config`, start Envoy on it and wait until it is live; ChildError when it fails."""
     write_atomic(config, yaml.safe_dump(render_envoy(policy, addresses), sort_keys=False))
     for name, document in render_secrets(policy.tls).items():
         write_atomic(Path(addresses.secrets or config.parent) / name, yaml.safe_dump(document, sort_keys=False))

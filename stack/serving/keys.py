@@ -6,9 +6,7 @@ A key has 256 bits of entropy, so one SHA-256 is enough to store it: there is no
 import hashlib
 import hmac
 import json
-import logging
 import secrets
-import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,9 +20,9 @@ from stack.runtime.files import write_atomic
 from stack.serving.errors import ServingError
 from stack.serving.models import SHA256_PATTERN
 from stack.serving.tenants import CLASS_PATTERN, DEFAULT_CLASS, TENANT_PATTERN
+from stack.serving.watched import Watched
 
 PREFIX = "sp-"
-RELOAD_S = 1.0
 
 
 class ApiKey(Frozen):
@@ -68,7 +66,7 @@ class KeyRing:
         return found.tenant if found else None
 
     def current(self) -> "KeyRing":
-        """Itself: a ring that does not change, where `WatchedKeys` follows a file."""
+        """Itself: a ring that does not change, where `watch_keys` follows a file."""
         return self
 
 
@@ -90,38 +88,6 @@ def read_keys(path: Path, classes: Collection[str] | None = None) -> KeyRing:
     return KeyRing(keys)
 
 
-class WatchedKeys:
-    """The keys of a file, read again when it changes: a key added or taken out counts after `RELOAD_S` at the latest."""
-
-    def __init__(self, path: Path, classes: Collection[str]) -> None:
-        """ServingError when the file cannot be read now."""
-        self._path, self._classes = path, classes
-        self._looked_s, self._seen = time.monotonic(), _stamp(path)
-        self._ring: KeyRing | ServingError = read_keys(path, classes)
-
-    def current(self) -> KeyRing:
-        """ServingError as long as the file cannot be read: nobody is let in by keys that may have been revoked."""
-        if time.monotonic() - self._looked_s >= RELOAD_S:
-            self._looked_s = time.monotonic()
-            stamp = _stamp(self._path)
-            if stamp != self._seen or stamp is None:
-                self._seen, self._ring = stamp, self._read()
-        if isinstance(self._ring, ServingError):
-            raise self._ring
-        return self._ring
-
-    def _read(self) -> "KeyRing | ServingError":
-        try:
-            return read_keys(self._path, self._classes)
-        except ServingError as error:
-            logging.getLogger(__name__).error("no request is let in: %s", error)  # one line says it
-            return error
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes when a file is written, replaced, or a symbolic link on the way is turned (Kubernetes Secrets)."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def watch_keys(path: Path, classes: Collection[str]) -> Watched[KeyRing]:
+    """The keys of a file, followed; ServingError when it cannot be read now."""
+    return Watched(path, lambda found: read_keys(found, classes), meanwhile="no request is let in")

@@ -11,11 +11,12 @@ from typing import Any
 
 from stack.serving.decisions import Decider
 from stack.serving.errors import ServingError
-from stack.serving.gateway import CLAIMS_HEADER, LIST_PATH, REPORT_PATH
+from stack.serving.gateway import CLAIMS_HEADER, KEY_SETS_PATH, LIST_PATH, REPORT_PATH
 from stack.serving.judge import Call
 from stack.serving.listed import openai_list
 from stack.serving.requests import RefusedError
 from stack.serving.traces import trace_id_of
+from stack.serving.watched import Watched
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -29,12 +30,16 @@ CLAIMS = CLAIMS_HEADER.encode()
 TEXT, JSON = (b"content-type", b"text/plain; charset=utf-8"), (b"content-type", b"application/json")
 
 
-def build_app(decider: Decider) -> Application:
-    """The ASGI application that Envoy asks and reports to."""
+def build_app(decider: Decider, key_sets: tuple[Watched[bytes], ...] = ()) -> Application:
+    """The ASGI application that Envoy asks and reports to, and gets the key sets of the policy's issuers from."""
+    key_set_at = {f"{KEY_SETS_PATH}{index}": key_set for index, key_set in enumerate(key_sets)}
 
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         body = await _body(receive)
-        status, headers, content = await _answer(decider, scope, body, receive)
+        if scope["method"] == "GET" and (key_set := key_set_at.get(scope["path"])) is not None:
+            status, headers, content = _key_set(key_set)
+        else:
+            status, headers, content = await _answer(decider, scope, body, receive)
         headers.append((b"content-length", str(len(content)).encode()))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
@@ -67,6 +72,13 @@ async def _answer(decider: Decider, scope: Message, body: bytes, receive: Receiv
     authorization = tuple(value.decode("latin-1") for name, value in scope["headers"] if name == AUTHORIZATION)
     call = Call(method, path, query, authorization, body, told.get(CLAIMS))
     return await _decision(decider, call, told, receive)
+
+
+def _key_set(key_set: Watched[bytes]) -> Answer:
+    try:
+        return 200, [JSON], key_set.current()
+    except ServingError:
+        return 503, [], b""
 
 
 async def _decision(decider: Decider, call: Call, told: dict[bytes, str], receive: Receive) -> Answer:

@@ -64,7 +64,10 @@ class Issuer(Frozen):
 
     issuer: str = Field(min_length=1, description="The claim `iss`, exactly")
     audiences: tuple[str, ...] = Field(min_length=1, description="One of them is in the claim `aud`")
-    key_set: str = Field(pattern=ABSOLUTE_PATH, description="Its public keys (JWKS) in a file where Envoy runs, each with `kid` and `alg`")
+    key_set: str = Field(
+        pattern=ABSOLUTE_PATH,
+        description="Its public keys (JWKS) in a file where the policy service runs, read again when it changes; each with `kid` and `alg`",
+    )
     tenant_claim: str = Field(default="tenant", min_length=1)
     class_claim: str | None = Field(default=None, min_length=1, description="Null: class `default`, as where a token lacks the claim")
 

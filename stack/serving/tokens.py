@@ -1,6 +1,6 @@
 """Signed tokens (JWT) of identity providers: whose are accepted, and whom they speak for.
 
-Envoy checks signature, issuer, audience and times by a key set that lies beside it, and hands on what a good token says;
+Envoy checks signature, issuer, audience and times by a key set that it gets from the policy service, and hands on what a good token says;
 here that is turned into a tenant and a class. A token is never checked by a key it brings along itself.
 """
 
@@ -19,6 +19,7 @@ from stack.runtime.yaml_input import read_bounded
 from stack.serving.errors import ServingError
 from stack.serving.requests import RefusedError
 from stack.serving.tenants import DEFAULT_CLASS, TENANT_PATTERN, Issuer, Principal
+from stack.serving.watched import Watched
 
 ALGORITHMS = {"RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA", "ES256": "EC", "ES384": "EC", "EdDSA": "OKP"}
 """Accepted in a key set, with the key type of each; asymmetric ones alone, so that nothing here could sign a token."""
@@ -35,10 +36,11 @@ class _KeySet(Frozen, extra="allow"):
     keys: tuple[_Key, ...] = Field(min_length=1)
 
 
-def check_key_set(path: Path) -> None:
-    """ServingError naming the field unless every key of the set is public, named, and bound to one accepted algorithm."""
+def read_key_set(path: Path) -> bytes:
+    """The file; ServingError naming the field unless every key of the set is public, named, and bound to one accepted algorithm."""
+    content = read_bounded(path, error=ServingError)
     try:
-        found = _KeySet.model_validate_json(read_bounded(path, error=ServingError))
+        found = _KeySet.model_validate_json(content)
     except ValidationError as error:
         raise ServingError(describe_validation(error, source=str(path))) from None
     for index, key in enumerate(found.keys):
@@ -47,6 +49,12 @@ def check_key_set(path: Path) -> None:
             raise ServingError(f"{where}.alg`: {key.alg} for a key of type {key.kty} is not accepted; use one of {', '.join(ALGORITHMS)}")
         if private := PRIVATE_FIELDS & set(key.model_extra or {}):
             raise ServingError(f"{where}.{min(private)}`: a private key does not belong here, leave only its public part")
+    return content
+
+
+def watch_key_set(path: Path) -> Watched[bytes]:
+    """A key set, followed; ServingError when it is none now."""
+    return Watched(path, read_key_set, meanwhile="no token of its issuer is let in")
 
 
 def principal_of(payload: str, issuers: Collection[Issuer], classes: Collection[str]) -> Principal:

@@ -13,7 +13,7 @@ answer, which replaces the client's. So the file may be read by anybody and goes
 from stack.serving.gateway.addresses import Addresses, Pool, Served
 from stack.serving.gateway.clusters import endpoints_document
 from stack.serving.gateway.filters import EDITS_HEADER, MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
-from stack.serving.gateway.jwt import CLAIMS_HEADER
+from stack.serving.gateway.jwt import CLAIMS_HEADER, KEY_SETS_PATH
 from stack.serving.gateway.logs import REPORT_PATH
 from stack.serving.gateway.observed import render_envoy
 from stack.serving.gateway.routes import LIST_PATH
@@ -22,6 +22,7 @@ from stack.serving.gateway.tls import render_secrets
 __all__ = [
     "CLAIMS_HEADER",
     "EDITS_HEADER",
+    "KEY_SETS_PATH",
     "LIST_PATH",
     "MODEL_HEADER",
     "PREFIX_HEADER",

@@ -4,7 +4,7 @@ from typing import Any
 
 from stack.serving.gateway.addresses import Addresses
 from stack.serving.gateway.filters import body_filter, ext_authz, health_filter
-from stack.serving.gateway.jwt import CLAIMS_HEADER, jwt_filters
+from stack.serving.gateway.jwt import CLAIMS_HEADER, jwt_filters, key_set_missing
 from stack.serving.gateway.logs import access_logs
 from stack.serving.gateway.routes import routes
 from stack.serving.gateway.tls import HSTS
@@ -34,6 +34,9 @@ DROPPED_HEADERS = (
 """Of the client: nothing behind the gateway may take them for the gateway's word. vLLM obeys some of them: a client would choose its own priority."""
 DROPPED_PREFIXES = ("x-envoy-", "x-stackproof-")
 """`x-envoy-*` would let a client choose retries and timeouts."""
+
+
+FAULT = {"inline_string": "the model is not answering, try again later"}
 
 
 def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
                 },
             )
         ],
-        "local_reply_config": _local_replies(),
+        "local_reply_config": _local_replies(policy),
         "access_log": access_logs(policy, addresses),
         **tracing_config(policy),
         "route_config": {
@@ -90,14 +93,15 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
     }
 
 
-def _local_replies() -> dict[str, Any]:
+def _local_replies(policy: GatewayPolicy) -> dict[str, Any]:
     """Every answer the gateway gives itself has the API's error shape, and a fault behind it is not described."""
     return {
         "mappers": [
+            *key_set_missing(policy, FAULT),
             {
                 "filter": {"status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 500, "runtime_key": "stackproof.hidden_status"}}}},
-                "body": {"inline_string": "the model is not answering, try again later"},
-            }
+                "body": FAULT,
+            },
         ],
         "body_format": {
             "content_type": "application/json",

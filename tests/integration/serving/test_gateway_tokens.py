@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,37 @@ def test_claims_of_a_clients_own_making_are_401(token_gateway: EchoGateway) -> N
     assert ask(token_gateway, headers=claims).status_code == 401
     assert ask(token_gateway, "Bearer sp-other", headers=claims).status_code == 401
     assert not token_gateway.reached
+
+
+def within(seconds: float, is_so: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if is_so():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_the_key_set_is_read_again_when_it_changes_and_lets_nobody_in_while_it_is_none(tmp_path: Path) -> None:
+    key_set, next_one = tmp_path / "keys.jwks", tmp_path / "next.jwks"
+    key_set.write_text(json.dumps(SIGNER.key_set()))
+    issuer = Issuer(issuer=ISSUER, audiences=(AUDIENCE,), key_set=str(key_set))
+    old, new = f"Bearer {SIGNER.token(GOOD)}", f"Bearer {STRANGER.token(GOOD)}"
+    with start_echo_gateway(tmp_path, policy=load_policy().model_copy(update={"issuers": (issuer,)})) as gateway:
+        assert (ask(gateway, old).status_code, ask(gateway, new).status_code) == (200, 401)
+        next_one.write_text(json.dumps(STRANGER.key_set()))
+        next_one.replace(key_set)
+        assert within(4, lambda: ask(gateway, new).status_code == 200)
+        assert ask(gateway, old).status_code == 401
+        key_set.write_text('{"keys": [')
+        assert within(4, lambda: ask(gateway, new).status_code == 503)
+        unjudged = ask(gateway, old)
+        assert (unjudged.status_code, unjudged.json()["error"]["message"]) == (503, "the model is not answering, try again later")
+        assert ask(gateway, f"Bearer {gateway.key}").status_code == 200
+        assert "no token of its issuer is let in" in (tmp_path / "policy.log").read_text()
+        key_set.write_text(json.dumps(SIGNER.key_set()))
+        assert within(4, lambda: ask(gateway, old).status_code == 200)
+        assert ask(gateway, new).status_code == 401
 
 
 def test_two_credentials_are_none(token_gateway: EchoGateway) -> None:
