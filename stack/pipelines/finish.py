@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from stack.pipelines.inputs import Input
 from stack.pipelines.label_stage import LabelStage
 from stack.pipelines.labels import describe_labels, encode
 from stack.pipelines.manifest import Line, Manifest
-from stack.pipelines.scores import Counted, as_plain, count_file
+from stack.pipelines.scores import Counted, Counting, as_plain
 from stack.pipelines.shards import DROPPED, NOTES, Piece, load_piece
 from stack.pipelines.spec import Pipeline
 from stack.pipelines.trail import (
@@ -78,13 +80,12 @@ def finish(run: Finished, shards: Shards, lines: Sequence[Line], reporter: Repor
     with reporter.step(f"write {sum(shards.rows):,} records", total=sum(shards.rows)) as step:
         schema = one_schema(_schema(piece) for piece in shards.pieces).with_metadata(_metadata(run.pipeline))
         written = [LABELS] if run.pipeline.write.format == "parquet" else [LABELS, f"labels.{run.pipeline.write.format}"]
-        _write_parquet(run.out / LABELS, shards.pieces, schema, step.advance)
+        counted = _write_parquet(run.out / LABELS, shards.pieces, schema, step.advance)
         for name in written[1:]:
             _write_beside(run.out / LABELS, run.out / name)
         for stale in {"labels.jsonl", "labels.csv"} - set(written):
             (run.out / stale).unlink(missing_ok=True)
         others = [DROPPED, *_write_logs(run.out, run.manifest, lines)]
-    counted = count_file(run.out / LABELS)
     counted.tally.dropped.update(drops_of(run.manifest, lines))
     papers = described(run, counted.tally, schema, written, others)
     card = _card(run, counted, papers, lines)
@@ -111,11 +112,21 @@ def _metadata(pipeline: Pipeline) -> dict[str, str]:
     return {"labels": "\n".join(pipeline.labels), "labelers": "\n".join(pipeline.labeler_names)}
 
 
-def _write_parquet(path: Path, pieces: Sequence[Piece], schema: pa.Schema, advance: Any) -> None:
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=repetitive(schema)) as writer:
+def _write_parquet(path: Path, pieces: Sequence[Piece], schema: pa.Schema, advance: Callable[[int], None]) -> Counted:
+    """Write the records and count them: a thread compresses one row group while this one looks at it and reads the next."""
+    counting = Counting(schema)
+    writer = partial(pq.ParquetWriter, compression="zstd", use_dictionary=repetitive(schema))
+    with atomic_path(path) as temporary, writer(temporary, schema) as out, ThreadPoolExecutor(1) as thread:
+        written = None
         for table in regroup((fit(load_piece(piece), schema) for piece in pieces), GROUP_ROWS):
-            writer.write_table(table, row_group_size=GROUP_ROWS)
+            if written is not None:
+                written.result()
+            written = thread.submit(out.write_table, table, row_group_size=GROUP_ROWS)
+            counting.add(table.select(counting.columns))
             advance(table.num_rows)
+        if written is not None:
+            written.result()
+    return counting.counted
 
 
 def _write_beside(labels: Path, path: Path) -> None:

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -69,20 +70,34 @@ class Counted:
         )
 
 
+class Counting:
+    """Counts finished records table by table; `schema` is the file's, whose metadata name labels and labelers."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        metadata = schema.metadata or {}
+        self._labels, labelers = (tuple(filter(None, metadata.get(name, b"").decode().split("\n"))) for name in (b"labels", b"labelers"))
+        self._tally = Tally(labelers=labelers)
+        self._tokens = dict.fromkeys(TOKENS, 0)
+        self.columns = [name for name in schema.names if name == "text" or name not in UNIQUE]
+        """What is looked at."""
+
+    def add(self, table: pa.Table) -> None:
+        self._tally.add(table)
+        for what in TOKENS:
+            self._tokens[what] += sum(pc.sum(table.column(f"{name}_{what}")).as_py() or 0 for name in self._tally.labelers)
+
+    @property
+    def counted(self) -> Counted:
+        return Counted(self._tally, self._labels, self._tokens["prompt_tokens"], self._tokens["completion_tokens"])
+
+
 def count_file(path: Path) -> Counted:
     """Count a labels.parquet, one row group at a time."""
     with pq.ParquetFile(path) as file:
-        metadata = file.schema_arrow.metadata or {}
-        labels, labelers = (tuple(filter(None, metadata.get(name, b"").decode().split("\n"))) for name in (b"labels", b"labelers"))
-        tally = Tally(labelers=labelers)
-        tokens = dict.fromkeys(TOKENS, 0)
-        counted = [name for name in file.schema_arrow.names if name == "text" or name not in UNIQUE]
+        counting = Counting(file.schema_arrow)
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=counted)
-            tally.add(table)
-            for what in TOKENS:
-                tokens[what] += sum(pc.sum(table.column(f"{name}_{what}")).as_py() or 0 for name in labelers)
-    return Counted(tally, labels, tokens["prompt_tokens"], tokens["completion_tokens"])
+            counting.add(file.read_row_group(group, columns=counting.columns))
+    return counting.counted
 
 
 def as_plain(statistics: Statistics) -> dict[str, Any]:
