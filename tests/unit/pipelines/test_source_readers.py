@@ -234,7 +234,7 @@ def test_every_text_part_of_an_email_is_read_and_of_alternatives_the_plain_one(t
 
 
 def test_broken_and_encrypted_pdfs_are_unreadable_and_the_rest_is_read(tmp_path):
-    pypdf = pytest.importorskip("pypdf")
+    pypdf = pytest.importorskip("pypdf", reason="comes with the extra labeling")
     writer = pypdf.PdfWriter()
     writer.add_blank_page(100, 100)
     writer.write(tmp_path / "a.pdf")
@@ -306,7 +306,7 @@ def test_a_warc_in_one_gzip_member_is_told_with_its_mend(tmp_path):
 
 
 def test_files_in_memory_are_read_through_fsspec():
-    fsspec = pytest.importorskip("fsspec")
+    fsspec = pytest.importorskip("fsspec", reason="comes with the extra labeling")
     with fsspec.open("memory://readers/in/b.jsonl", "wb") as stream:
         stream.write(b'{"text":"b"}\n')
     with fsspec.open("memory://readers/in/a.csv", "wb") as stream:

@@ -16,7 +16,7 @@ from stack.pipelines.text import Language
 from stack.pipelines.text.identifier import identifier
 from stack.pipelines.text.tags import LABELS, matches
 
-needs_model = pytest.mark.skipif(importlib.util.find_spec("py3langid") is None, reason="py3langid is not installed")
+needs_model = pytest.mark.skipif(importlib.util.find_spec("py3langid") is None, reason="py3langid comes with the extra labeling")
 WORK = Work(Path())
 SENTENCES = Path(__file__).parents[3] / "benchmarks" / "data" / "language_sentences.jsonl"
 FEW = ("sw", "ar", "es", "pt", "id")

@@ -67,7 +67,7 @@ def test_nothing_is_touched_when_all_is_switched_off():
 
 
 def test_mending_undoes_mojibake_and_leaves_quotes_ligatures_widths_and_entities():
-    pytest.importorskip("ftfy")
+    pytest.importorskip("ftfy", reason="comes with the extra labeling")
     assert clean("schÃ¶n Ñ‡Ð°Ñ\u0081", mend=True) == "schön час"
     kept = "“a” ﬁ Ｘ &amp; déjà"  # noqa: RUF001 -- full width is what is tested
     assert clean(kept, mend=True) == kept
@@ -75,7 +75,7 @@ def test_mending_undoes_mojibake_and_leaves_quotes_ligatures_widths_and_entities
 
 
 def test_html_becomes_its_visible_text_and_text_without_markup_is_left_alone():
-    pytest.importorskip("selectolax")
+    pytest.importorskip("selectolax", reason="comes with the extra labeling")
     assert clean("<p>One &amp; two</p><script>x()</script><p>three</p>", html=True) == "One & two three"
     assert clean("<p>One</p><p>two<br>three</p>", html=True, whitespace="lines") == "One\ntwo\nthree"
     assert clean("if a < b & c > d", html=True) == "if a < b & c > d"
