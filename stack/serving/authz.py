@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-import uvicorn
-
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
 from stack.serving.audit_log import AuditLog
@@ -25,17 +23,16 @@ from stack.serving.keys import watch_keys
 from stack.serving.listed import read_listed
 from stack.serving.metrics import GatewayMetrics, serve_metrics
 from stack.serving.policy import GatewayPolicy, load_policy
-from stack.serving.policy_app import Application, build_app
+from stack.serving.policy_app import build_answerer
+from stack.serving.policy_server import serve
 from stack.serving.tokens import watch_key_set
-
-KEEP_ALIVE_S = 75
 
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m stack.serving.authz", description=__doc__)
     for name in ("--policy", "--keys", "--engine-key"):
         parser.add_argument(name, type=Path, required=True)
-    parser.add_argument("--socket", help="listen on this UNIX socket")
+    parser.add_argument("--socket", type=Path, help="listen on this UNIX socket")
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, help="listen on this port instead of a socket")
     parser.add_argument("--audit-log", type=Path, help="append a line per decision to this file; see `stackproof secure verify-log`")
@@ -52,11 +49,11 @@ def main(argv: list[str]) -> int:
         metrics = GatewayMetrics(policy) if scraped else None
         keys, redactors = watch_keys(options.keys, policy.classes), _redactors(policy)
         decider = Decider(policy, keys, engine_key, audit=audit, models=models, metrics=metrics, redactors=redactors)
-        app = build_app(decider, tuple(watch_key_set(Path(issuer.key_set)) for issuer in policy.issuers))
+        answerer = build_answerer(decider, tuple(watch_key_set(Path(issuer.key_set)) for issuer in policy.issuers))
         with ExitStack() as stack:
             if metrics is not None and scraped is not None:
                 stack.enter_context(serve_metrics(metrics, scraped))
-            _serve(app, options)
+            serve(answerer, socket=options.socket, host=options.host, port=options.port or 0)
     except StackproofError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_status
@@ -70,21 +67,6 @@ def _redactors(policy: GatewayPolicy) -> Mapping[str, BodyRedactor]:
     from stack.serving.redaction import build_redactors
 
     return build_redactors(policy)
-
-
-def _serve(app: Application, options: argparse.Namespace) -> None:
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port or 0,
-        uds=options.socket,
-        access_log=False,
-        log_level="warning",
-        lifespan="off",
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 import json
 
 import pytest
-from starlette.testclient import TestClient
+from policy_client import policy_client
 
 from stack.serving.decisions import Decider
 from stack.serving.judge import Call, judge
 from stack.serving.keys import ApiKey, KeyRing, hash_key
 from stack.serving.policy import load_policy
-from stack.serving.policy_app import build_app
+from stack.serving.policy_app import build_answerer
 from stack.serving.requests import RefusedError
 from stack.serving.tenants import Principal
 
@@ -58,7 +58,7 @@ def test_queries_and_bodies_where_none_belong_are_400() -> None:
 
 
 def test_the_answer_to_envoy_replaces_the_credential_and_names_the_tenant() -> None:
-    client = TestClient(build_app(Decider(POLICY, RING, ENGINE_KEY)))
+    client = policy_client(build_answerer(Decider(POLICY, RING, ENGINE_KEY)))
     passed = client.post("/v1/chat/completions", content=BODY, headers={"authorization": f"Bearer {KEY}"})
     assert (passed.status_code, passed.headers["authorization"], passed.headers["x-stackproof-tenant"]) == (200, f"Bearer {ENGINE_KEY}", "clinic")
     refused = client.post("/v1/chat/completions", content=BODY)

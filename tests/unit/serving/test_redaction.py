@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from starlette.testclient import TestClient
+from policy_client import policy_client
 
 from stack.privacy import KINDS, Mask, Pseudonym, create_key, find, find_all, redact
 from stack.privacy.keys import KEY_BYTES, Key
@@ -19,7 +19,7 @@ from stack.serving.judge import Call
 from stack.serving.keys import ApiKey, KeyRing, hash_key
 from stack.serving.metrics import GatewayMetrics
 from stack.serving.policy import GatewayPolicy, Requests, load_policy, parse_policy
-from stack.serving.policy_app import build_app
+from stack.serving.policy_app import build_answerer
 from stack.serving.redaction import apply_edits, build_redactors, redact_body, write_edits
 from stack.serving.requests import RefusedError, check_body
 from stack.serving.tenants import RateClass, Redact
@@ -246,7 +246,7 @@ def policy(tmp_path: Path) -> GatewayPolicy:
 
 def test_the_answer_to_envoy_has_the_edits_and_log_and_metrics_count_them(tmp_path: Path, policy: GatewayPolicy) -> None:
     metrics, log = GatewayMetrics(policy), tmp_path / "audit.jsonl"
-    client = TestClient(build_app(Decider(policy, RING, ENGINE_KEY, audit=AuditLog(log), metrics=metrics, redactors=build_redactors(policy))))
+    client = policy_client(build_answerer(Decider(policy, RING, ENGINE_KEY, audit=AuditLog(log), metrics=metrics, redactors=build_redactors(policy))))
     for key, content in ((KEY, f"{MAIL} and {MAIL}, {CARD}"), ("sp-school", f"{MAIL} and {CARD}"), (KEY, "Hello")):
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
         answer = client.post("/v1/chat/completions", content=body, headers={"authorization": f"Bearer {key}"})
@@ -272,7 +272,7 @@ class Broken:
 def test_what_cannot_be_redacted_is_refused_and_gives_its_slot_and_tokens_back() -> None:
     limits = RateClass(redact=Redact(), concurrent_requests=1, tokens_per_minute=5000)
     policy = load_policy().model_copy(update={"classes": {"default": limits}})
-    client = TestClient(build_app(Decider(policy, RING, ENGINE_KEY, redactors={"default": Broken()})))
+    client = policy_client(build_answerer(Decider(policy, RING, ENGINE_KEY, redactors={"default": Broken()})))
     body = {"model": "m", "messages": [{"role": "user", "content": MAIL}], "max_tokens": 3000}
     for number in range(3):
         headers = {"authorization": f"Bearer {KEY}", "x-request-id": str(number)}

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
+from policy_client import policy_client
 
 from stack.serving.decisions import Decider
 from stack.serving.errors import ServingError
 from stack.serving.keys import KeyRing
 from stack.serving.policy import load_policy
-from stack.serving.policy_app import build_app
+from stack.serving.policy_app import build_answerer
 from stack.serving.requests import RefusedError
 from stack.serving.tenants import Issuer, Principal
 from stack.serving.tokens import principal_of, read_key_set, watch_key_set
@@ -77,7 +77,7 @@ def test_a_key_set_is_read_again_when_it_changes_and_says_nothing_while_it_is_no
     monkeypatch.setattr("stack.serving.watched.RELOAD_S", 0)
     path = tmp_path / "k.jwks"
     path.write_text(json.dumps({"keys": [PUBLIC]}))
-    client = TestClient(build_app(Decider(load_policy(), KeyRing(()), "sp-engine"), (watch_key_set(path),)))
+    client = policy_client(build_answerer(Decider(load_policy(), KeyRing(()), "sp-engine"), (watch_key_set(path),)))
     assert client.get("/.key-sets/0").json() == {"keys": [PUBLIC]}
     path.write_text(json.dumps({"keys": [{**PUBLIC, "kid": "next"}]}))
     assert client.get("/.key-sets/0").json()["keys"][0]["kid"] == "next"
