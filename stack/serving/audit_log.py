@@ -5,8 +5,10 @@ before, and `"sequence"`, counted from 1. Prompts, keys and tokens are never in 
 the file can make it anew from any line on, or cut its end off, so note the last digest elsewhere to hold it to.
 """
 
+import errno
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,7 +64,10 @@ class AuditLog:
         self._continue(path)
 
     def write(self, decision: Decision) -> None:
-        """One write per line: after SIGKILL a line is there, or not, or torn at the end of the file, where `verify_log` tells it."""
+        """One write per line: after SIGKILL a line is there, or not, or torn at the end of the file, where `verify_log` tells it.
+
+        ServingError when it cannot be written: then nothing may come of the decision.
+        """
         route = f"{decision.method} {decision.path}"
         told = {name: value for name, value in vars(decision).items() if name not in {"method", "path"}}
         self._append({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "route": route, **told})
@@ -73,8 +78,21 @@ class AuditLog:
             rotate(self._path)
             os.close(self._file)
             self._file, self._size = self._open(self._path), 0
-        self._size += os.write(self._file, line)
+        self._put(line)
         self._sequence, self._previous = self._sequence + 1, digest
+
+    def _put(self, line: bytes) -> None:
+        """The whole line or nothing: half of one, on a volume that is full, would stand before those that follow when there is room again."""
+        try:
+            written = os.write(self._file, line)
+            if written < len(line):
+                os.ftruncate(self._file, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            fault = f"audit log {self._path} cannot be written: {error.strerror}"
+            logging.getLogger(__name__).error("no request is let through: %s", fault)  # one line says it
+            raise ServingError(fault) from None
+        self._size += written
 
     def _open(self, path: Path) -> int:
         try:

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -149,3 +150,25 @@ def test_a_renamed_file_that_was_changed_or_taken_away_is_told(tmp_path: Path) -
     (tmp_path / "audit.jsonl.2").unlink()
     older.write_bytes(text)
     assert any("is missing before it" in fault or "are missing before it" in fault for fault in verify_log(log).faults)
+
+
+def test_a_line_that_the_volume_has_no_room_for_leaves_no_half_behind_and_the_chain_goes_on_when_there_is(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, write, before = AuditLog(log), os.write, log.read_bytes()
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[: len(line) // 2]))
+    with pytest.raises(ServingError, match=r"audit\.jsonl cannot be written: No space left"):
+        writer.write(decision(6))
+    assert log.read_bytes() == before
+    monkeypatch.setattr(os, "write", write)
+    writer.write(decision(7))
+    verdict = verify_log(log)
+    assert (verdict.entries, verdict.faults) == (7, ())
+
+
+def test_a_write_that_fails_is_an_error_of_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(file: int, line: bytes) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    writer = AuditLog(log)
+    monkeypatch.setattr(os, "write", fails)
+    with pytest.raises(ServingError, match="cannot be written: Input/output error"):
+        writer.write(decision(6))
