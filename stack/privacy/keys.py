@@ -57,15 +57,20 @@ def create_key(path: Path) -> Key:
 
 
 def read_key(path: Path) -> Key:
-    """The key in a file; refused when others than its owner may read or write it."""
+    """The key in a file; refused when others than its owner, or a Kubernetes pod's own group, may read or write it."""
     try:
         with path.open("rb") as stream:
-            mode, content = os.fstat(stream.fileno()).st_mode, stream.read(4 * KEY_BYTES)
+            status, content = os.fstat(stream.fileno()), stream.read(4 * KEY_BYTES)
     except OSError as fault:
         raise PrivacyError(f"{path}: the key cannot be read: {fault.strerror}") from None
-    if mode & 0o077:
-        raise PrivacyError(f"{path}: others may use this key (mode {mode & 0o777:04o}); chmod 600 it")
+    if status.st_mode & 0o077 and not _is_mounted(status):
+        raise PrivacyError(f"{path}: others may use this key (mode {status.st_mode & 0o777:04o}); chmod 600 it")
     try:
         return Key(bytes.fromhex(content.decode("ascii")))
     except (ValueError, PrivacyError):
         raise PrivacyError(f"{path}: not a key: {2 * KEY_BYTES} hexadecimal digits are expected; create_key writes one") from None
+
+
+def _is_mounted(status: os.stat_result) -> bool:
+    """Whether this is how Kubernetes gives a Secret to a pod that is not root's: root owns the file, and the pod's group may read it."""
+    return status.st_uid == 0 and os.geteuid() != 0 and status.st_gid in {os.getegid(), *os.getgroups()} and not status.st_mode & 0o037
