@@ -10,15 +10,22 @@ from typing import Any
 import yaml
 
 from stack.serving.errors import ServingError
-from stack.serving.gateway import Addresses, Pool, render_envoy
+from stack.serving.gateway import Addresses, Pool, render_envoy, render_secrets
+from stack.serving.gateway.tls import probe_listener
+from stack.serving.gateway.tracing import collector_address
+from stack.serving.helm_files import ENVOY_FOLDER, key_set_files, policy_in_cluster, pseudonym_files
 from stack.serving.plan import GIB, EnginePlan
 from stack.serving.plan.models import Device
-from stack.serving.policy import GatewayPolicy
+from stack.serving.policy import GatewayPolicy, Tracing
+from stack.serving.traces import EngineTracing, engine_tracing
 from stack.serving.vllm_process import MODULE
 
 CHART_NAME = "stackproof"
 NAME_PATTERN = r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
 ENGINE_PORT, GATEWAY_PORT, AUTHZ_PORT = 8000, 8080, 9000
+PROBE_PORT = 8081
+"""Where a gateway that wants certificates of its clients tells the kubelet, which has none, whether it is ready."""
+TAKEN_PORTS = (GATEWAY_PORT, PROBE_PORT, AUTHZ_PORT)
 LOWEST_PORT = 1024
 """That a user other than root may listen on."""
 MODEL_PATH = "/models/served"
@@ -42,11 +49,8 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
         raise ServingError(f"the chart runs an engine in one pod, this plan spans {plan.parallel.nodes} machines: render it with --format ray")
     if plan.draft is not None:
         raise ServingError("the chart mounts one model: leave --draft out")
-    if policy.tracing is not None:
-        raise ServingError("field `tracing`: the chart opens no way to a collector: leave it out of a policy for a cluster")
-    if any(rules is not None and rules.key_file is not None for rules in map(policy.redact_of, policy.classes)):
-        raise ServingError("field `redact.key_file`: the chart carries no key for pseudonyms: use `how: mask` in a policy for a cluster")
-    drain_s = math.ceil(policy.timeouts.drain_s)
+    policy = policy_in_cluster(policy)
+    tracing, drain_s = pod_tracing(policy.tracing), math.ceil(policy.timeouts.drain_s)
     return {
         "name": name,
         "model": {"servedName": plan.model, "mountPath": MODEL_PATH},
@@ -54,8 +58,8 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
             **({"replicas": min(MOST_REPLICAS, plan.parallel.replicas)} if plan.parallel.replicas > 1 else {}),
             "port": ENGINE_PORT,
             "command": ["python3", "-m", MODULE],
-            "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments()],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
-            "env": [{"name": variable, "value": value} for variable, value in pod_environment(plan).items()],
+            "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments(), *tracing.arguments],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
+            "env": [{"name": variable, "value": value} for variable, value in (pod_environment(plan) | tracing.environment).items()],
             "resources": pod_resources(plan),
             "scratch": {volume: f"{size}Gi" for volume, size in _scratch_gib(plan).items()},
             "drainSeconds": drain_s,
@@ -63,7 +67,8 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
         "gateway": {
             "port": GATEWAY_PORT,
             **_metrics_port("gateway", policy.metrics.gateway),
-            "config": yaml.safe_dump(render_envoy(policy, cluster_addresses(name)), sort_keys=False),
+            **_tls(policy),
+            "config": yaml.safe_dump(cluster_envoy(policy, cluster_addresses(name)), sort_keys=False),
             "healthPath": policy.health_path,
             "drainSeconds": drain_s,
         },
@@ -71,11 +76,44 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
             "port": AUTHZ_PORT,
             **_metrics_port("policy_service", policy.metrics.policy_service),
             "policy": yaml.safe_dump(policy.model_dump(mode="json"), sort_keys=False),
+            **({"keySets": key_set_files(policy)} if policy.issuers else {}),
+            **({"pseudonymKeys": pseudonym_files(policy)} if pseudonym_files(policy) else {}),
             "drainSeconds": drain_s,
             # Accounts are kept in one process: where tenants are limited, one policy service has to see every request.
             **({"replicas": 1} if policy.limits_tenants else {}),
         },
+        **({"tracing": {"endpoint": policy.tracing.endpoint, "port": collector_address(policy.tracing)[1]}} if policy.tracing else {}),
     }
+
+
+def cluster_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
+    """Envoy's configuration in a pod: the laptop's, and a listener for the kubelet where the gateway wants certificates of its clients."""
+    config = render_envoy(policy, addresses)
+    if policy.tls is None or policy.tls.client_ca is None:
+        return config
+    listeners = config["static_resources"]["listeners"]
+    probe = probe_listener(listeners[0], f"0.0.0.0:{PROBE_PORT}", policy.health_path)
+    return {**config, "static_resources": {**config["static_resources"], "listeners": [*listeners, probe]}}
+
+
+def pod_tracing(tracing: Tracing | None) -> EngineTracing:
+    """What an engine's pod adds to its plan, to send its spans; ServingError for a collector that no pod reaches."""
+    if tracing is None:
+        return EngineTracing((), {})
+    host, _ = collector_address(tracing)
+    if host == "localhost" or host.startswith("127."):
+        raise ServingError(f"field `tracing.endpoint`: {tracing.endpoint}: in a pod that is the pod itself: name the collector's Service")
+    spans = engine_tracing(tracing, "engine", host="node")
+    # Of what tells engines apart only the kubelet knows the values: it puts them in.
+    return EngineTracing(spans.arguments, {**spans.environment, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=$(POD_NAME),host.name=$(NODE_NAME)"})
+
+
+def _tls(policy: GatewayPolicy) -> dict[str, Any]:
+    if policy.tls is None:
+        return {}
+    documents = {name: yaml.safe_dump(document, sort_keys=False) for name, document in render_secrets(policy.tls).items()}
+    mutual = policy.tls.client_ca is not None
+    return {"tls": {"enabled": True, "clientCertificates": mutual, "documents": documents}, **({"probePort": PROBE_PORT} if mutual else {})}
 
 
 def _metrics_port(field: str, address: str | None) -> dict[str, int]:
@@ -84,6 +122,8 @@ def _metrics_port(field: str, address: str | None) -> dict[str, int]:
     host, _, port = address.rpartition(":")
     if host != "0.0.0.0" or int(port) < LOWEST_PORT:  # noqa: S104  # of the pod; NetworkPolicy admits the named scrapers alone
         raise ServingError(f"field `metrics.{field}`: {address}: in a pod nobody reaches but 0.0.0.0 and a port from {LOWEST_PORT} on")
+    if int(port) in TAKEN_PORTS:
+        raise ServingError(f"field `metrics.{field}`: {address}: the port is taken in the chart: choose none of {', '.join(map(str, TAKEN_PORTS))}")
     return {"metricsPort": int(port)}
 
 
@@ -94,6 +134,7 @@ def cluster_addresses(name: str) -> Addresses:
         pools=(Pool(engines=(f"{name}-engine:{ENGINE_PORT}",)),),
         policy_service=f"{name}-authz:{AUTHZ_PORT}",
         admin="unix:/tmp/admin.sock",
+        secrets=ENVOY_FOLDER,
         access_log="/dev/stdout",
     )
 

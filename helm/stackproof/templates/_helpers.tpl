@@ -131,6 +131,40 @@ secret:
       path: {{ .path }}
 {{- end }}
 
+{{/* Several keys of an existing Secret or ConfigMap as read-only files of the same names: `kind`, `name`, and `files` as a list of {key, path}. */}}
+{{- define "stackproof.filesVolume" -}}
+{{- if eq .kind "Secret" -}}
+secret:
+  secretName: {{ .name }}
+  defaultMode: 0440
+  items:
+    {{- toYaml .files | nindent 4 }}
+{{- else -}}
+configMap:
+  name: {{ .name }}
+  items:
+    {{- toYaml .files | nindent 4 }}
+{{- end }}
+{{- end }}
+
+{{/* How the pods of this installation reach the gateway. */}}
+{{- define "stackproof.gatewayUrl" -}}
+{{ ternary "https" "http" .Values.gateway.tls.enabled }}://{{ include "stackproof.fullname" (dict "root" . "component" "gateway") }}:{{ .Values.gateway.port }}
+{{- end }}
+
+{{/* Where spans go; nothing without tracing. */}}
+{{- define "stackproof.collectorEgress" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+- to:
+    {{- toYaml .collectors | nindent 4 }}
+  ports:
+    - protocol: TCP
+      port: {{ .port }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Peers and ports of the network policies. */}}
 {{- define "stackproof.peer" -}}
 - podSelector:

@@ -7,10 +7,11 @@ notices a file that was moved into place, as certificate managers and Kubernetes
 from pathlib import PurePosixPath
 from typing import Any
 
-from stack.serving.gateway.typed import TYPE, typed
+from stack.serving.gateway.typed import TYPE, address_of, typed
 from stack.serving.policy import Tls
 
 CERTIFICATE, CLIENT_CA = "certificate", "client-ca"
+PROBE = "probe"
 CIPHERS_OF_1_2 = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -38,6 +39,20 @@ def transport_socket(tls: Tls, secrets: str) -> dict[str, Any]:
         "require_client_certificate": tls.client_ca is not None,
     }
     return typed("envoy.transport_sockets.tls", context)
+
+
+def probe_listener(listener: dict[str, Any], address: str, health_path: str) -> dict[str, Any]:
+    """The gateway's `listener` once more, without TLS and for the health path alone: a kubelet that asks a pod has no client's certificate to show.
+
+    The request takes the same way, so the answer means the same. It is in no log and no trace.
+    """
+    (network,) = listener["filter_chains"][0]["filters"]
+    manager = network["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    routes = [route for route in host["routes"] if route["match"].get("path") == health_path] + host["routes"][-1:]
+    quiet = {name: value for name, value in manager.items() if name not in {"access_log", "tracing"}}
+    own = {**quiet, "stat_prefix": PROBE, "route_config": {"name": PROBE, "virtual_hosts": [{**host, "routes": routes}]}}
+    return {**listener, "name": PROBE, "address": address_of(address), "filter_chains": [{"filters": [{**network, "typed_config": own}]}]}
 
 
 def render_secrets(tls: Tls | None) -> dict[str, dict[str, Any]]:

@@ -57,6 +57,12 @@ def tracing_config(policy: GatewayPolicy) -> dict[str, Any]:
     }
 
 
+def collector_address(tracing: Tracing) -> tuple[str, int]:
+    """Host and port."""
+    host, _, port = urlsplit(tracing.endpoint).netloc.rpartition(":")
+    return host, int(port)
+
+
 def collector_cluster(tracing: Tracing) -> dict[str, Any]:
     """A collector that does not answer costs spans, never a request."""
     address = urlsplit(tracing.endpoint).netloc

@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ import pytest
 import yaml
 from kube_schemas import schema_faults
 from machines import CHART, MACHINES, ROOT, SITE, Manifest, Renderer, plan_for
+from pods_here import POD, Pods
 from typer.main import get_command
 
 from bench import load_workload
 from stack.cli.bench import app as bench_app
-from stack.runtime.net import free_port
-from stack.runtime.process import Child
+from stack.serving.audit_log import verify_log
 from stack.serving.chat import read_key
 from stack.serving.envoy_process import envoy_binary
 from stack.serving.gateway import render_envoy
@@ -174,24 +173,14 @@ def test_the_real_envoy_accepts_the_rendered_configuration(stack: list[Manifest]
 
 def test_the_policy_service_starts_from_its_rendered_command(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
     """The container's own command on this machine: its mounts are folders here, its port is a free one."""
-    stack = manifests(generated["cpu"], SITE)
-    authz, port = container(stack, "authz"), free_port()
-    for mount in authz["volumeMounts"]:
-        (tmp_path / mount["mountPath"].lstrip("/")).mkdir(parents=True)
-    (tmp_path / "etc/stackproof/policy.yaml").write_text(one(stack, "ConfigMap", "stackproof-authz")["data"]["policy.yaml"])
-    write_keys(tmp_path / "run/secrets/stackproof/keys/keys.json", (ApiKey(tenant="clinic", sha256=hash_key("sp-client")),))
-    (tmp_path / "run/secrets/stackproof/engine/engine-key").write_text("sp-engine")
-    inside = [re.sub(r"=(/(?:etc|run)/)", rf"={tmp_path}\1", argument) for argument in authz["args"]]
-    here = [argument.replace("0.0.0.0", "127.0.0.1").replace("9000", str(port)) for argument in inside]
-    child = Child.start("policy service", [sys.executable, *authz["command"][1:], *here], log=tmp_path / "log")
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            child.wait_ready(lambda: answers(client, authz["readinessProbe"]["httpGet"]["path"]), timeout_s=30)
-            assert client.get("/v1/models").status_code == httpx.codes.UNAUTHORIZED
-            admitted = client.get("/v1/models", headers={"authorization": "Bearer sp-client"})
-            assert (admitted.status_code, admitted.headers["authorization"]) == (httpx.codes.OK, "Bearer sp-engine")
-    finally:
-        child.stop()
+    write_keys(tmp_path / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key("sp-client")),))
+    objects = {"stackproof-client-keys": {"keys.json": (tmp_path / "keys.json").read_bytes()}, "stackproof-engine-key": {"engine-key": b"sp-engine"}}
+    pods = Pods(manifests(generated["cpu"], SITE), tmp_path, objects, {})
+    with pods.policy_service(), httpx.Client(base_url=f"http://127.0.0.1:{pods.port(9000)}", trust_env=False) as client:
+        assert client.get("/v1/models").status_code == httpx.codes.UNAUTHORIZED
+        admitted = client.get("/v1/models", headers={"authorization": "Bearer sp-client"})
+        assert (admitted.status_code, admitted.headers["authorization"]) == (httpx.codes.OK, "Bearer sp-engine")
+    assert verify_log(pods.inside(f"/audit/{POD}.jsonl")).entries == 2
 
 
 def test_the_benchmark_command_takes_its_rendered_arguments(stack: list[Manifest]) -> None:
@@ -209,10 +198,3 @@ def test_the_documented_recipe_makes_keys_the_policy_service_accepts(tmp_path: P
     subprocess.run(["/bin/sh", "-eu", "-c", recipe], cwd=tmp_path, check=True, timeout=10)
     assert read_keys(tmp_path / "keys.json").tenant_of(read_key(tmp_path / "client-key") or "") == "bench"
     assert read_key(tmp_path / "engine-key") != read_key(tmp_path / "client-key")
-
-
-def answers(client: httpx.Client, path: str) -> bool:
-    try:
-        return client.get(path).status_code == httpx.codes.OK
-    except httpx.TransportError:
-        return False

@@ -12,7 +12,7 @@ from reachability import Party, reaches
 from stack.serving.errors import ServingError
 from stack.serving.helm_binary import HelmError
 from stack.serving.helm_values import chart_values, values_yaml
-from stack.serving.policy import Metrics, Tracing, load_policy
+from stack.serving.policy import Metrics, load_policy
 
 pytestmark = pytest.mark.slow
 
@@ -102,7 +102,8 @@ def test_an_address_that_no_scraper_of_a_pod_reaches_is_refused(address: str) ->
         chart_values(plan_for("cpu"), policy)
 
 
-def test_a_policy_that_traces_is_refused_because_the_network_policies_open_no_way() -> None:
-    policy = load_policy().model_copy(update={"tracing": Tracing(endpoint="http://collector:4318/v1/traces")})
-    with pytest.raises(ServingError, match="`tracing`"):
+@pytest.mark.parametrize("port", [8080, 8081, 9000])
+def test_a_port_that_something_else_of_the_chart_has_is_refused(port: int) -> None:
+    policy = load_policy().model_copy(update={"metrics": Metrics(policy_service=f"0.0.0.0:{port}")})
+    with pytest.raises(ServingError, match=r"`metrics\.policy_service`: .* the port is taken"):
         chart_values(plan_for("cpu"), policy)

@@ -6,6 +6,11 @@ args:
   - --engine-key=/run/secrets/stackproof/engine/engine-key
   - --host=0.0.0.0
   - --port={{ .Values.authz.port }}
+  # A chain of its own for each replica: two writers would break one.
+  - --audit-log=/audit/$(POD_NAME).jsonl
+env:
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
 ports:
   - name: http
     containerPort: {{ .Values.authz.port }}
@@ -43,9 +48,39 @@ livenessProbe:
   mountPath: /run/secrets/stackproof/engine
   volume:
     {{- include "stackproof.secretVolume" (merge (dict "path" "engine-key") .Values.secrets.engineKey) | nindent 4 }}
+{{- /* Whole volumes, never a subPath: only those follow an object that changes. */}}
+{{- with .Values.authz.keySets }}
+- name: key-sets
+  mountPath: /run/trust/stackproof/key-sets
+  volume:
+    {{- include "stackproof.filesVolume" (merge (dict "files" (include "stackproof.sameNames" . | fromYamlArray)) $.Values.trust.keySets) | nindent 4 }}
+{{- end }}
+{{- with .Values.authz.pseudonymKeys }}
+- name: pseudonym-keys
+  mountPath: /run/secrets/stackproof/pseudonyms
+  volume:
+    {{- $secret := dict "kind" "Secret" "name" $.Values.secrets.pseudonymKeys.name }}
+    {{- include "stackproof.filesVolume" (merge (dict "files" (include "stackproof.sameNames" . | fromYamlArray)) $secret) | nindent 4 }}
+{{- end }}
+- name: audit
+  mountPath: /audit
+  writable: true
+  volume:
+    {{- if .Values.authz.audit.existingClaim }}
+    persistentVolumeClaim: {claimName: {{ .Values.authz.audit.existingClaim | quote }}}
+    {{- else }}
+    emptyDir: {sizeLimit: {{ .Values.authz.audit.size }}}
+    {{- end }}
 - name: tmp
   mountPath: /tmp
   writable: true
   volume:
     emptyDir: {sizeLimit: 64Mi}
+{{- end }}
+
+{{/* Keys of an object as files of the same names. */}}
+{{- define "stackproof.sameNames" -}}
+{{- range . }}
+- {key: {{ . | quote }}, path: {{ . | quote }}}
+{{- end }}
 {{- end }}

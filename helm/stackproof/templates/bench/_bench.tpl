@@ -2,7 +2,10 @@
 command: ["stackproof", "bench", "run"]
 args:
   - {{ .Values.bench.workload | quote }}
-  - --url=http://{{ include "stackproof.fullname" (dict "root" . "component" "gateway") }}:{{ .Values.gateway.port }}
+  - --url={{ include "stackproof.gatewayUrl" . }}
+  {{- if .Values.gateway.tls.enabled }}
+  - --ca-file=/run/trust/stackproof/ca.crt
+  {{- end }}
   - --model={{ .Values.model.servedName }}
   - --api-key-file=/run/secrets/stackproof/client-key
   # A folder for each try, so that no run replaces another's samples.
@@ -26,6 +29,13 @@ env:
   mountPath: /run/secrets/stackproof
   volume:
     {{- include "stackproof.secretVolume" (merge (dict "path" "client-key") .Values.secrets.benchKey) | nindent 4 }}
+{{- if .Values.gateway.tls.enabled }}
+- name: gateway-ca
+  mountPath: /run/trust/stackproof
+  volume:
+    {{- $ca := .Values.trust.gatewayCa }}
+    {{- include "stackproof.filesVolume" (dict "kind" $ca.kind "name" $ca.name "files" (list (dict "key" $ca.key "path" "ca.crt"))) | nindent 4 }}
+{{- end }}
 - name: results
   mountPath: /results
   writable: true

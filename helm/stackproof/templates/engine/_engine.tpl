@@ -9,6 +9,13 @@ command:
 args:
   {{- toYaml .Values.engine.args | nindent 2 }}
 env:
+  {{- if .Values.tracing.endpoint }}
+  # Ahead of those that are made of them: they name the engine in its spans.
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  - name: NODE_NAME
+    valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+  {{- end }}
   {{- toYaml .Values.engine.env | nindent 2 }}
   # The user id has no entry in the image's /etc/passwd, and only the scratch volumes can be written.
   - name: USER

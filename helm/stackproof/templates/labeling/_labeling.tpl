@@ -28,7 +28,7 @@ One job with what it leaves to labeling.defaults, as YAML. A key that the job gi
 {{- define "stackproof.labeling.entrypoint" -}}
 stackproof label run /pipeline/pipeline.yaml --out=/out/{{ .job.out.path }}
 {{- if .job.url }} --url={{ .job.url }}
-{{- else }} --url=http://{{ include "stackproof.fullname" (dict "root" .root "component" "gateway") }}:{{ .root.Values.gateway.port }}
+{{- else }} --url={{ include "stackproof.gatewayUrl" .root }}
 {{- end }}
 {{- if .job.apiKey }} --api-key-file=/run/secrets/stackproof/api-key{{ end }}
 {{- range .job.args }} {{ . }}{{ end }}
