@@ -1,6 +1,7 @@
 """A policy that needs files of a site: each comes from an object that the site names, into the pod that needs it and no other."""
 
 import copy
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from kube_schemas import schema_faults
-from machines import CHART, SITE, Manifest, Renderer, plan_for
+from machines import CHART, KUBE_VERSIONS, SITE, Manifest, Renderer, plan_for
 from pod_rules import pod_specs, project_faults, restricted_faults
 from pods_here import Pods
-from reachability import Party, reaches
 from secured import COLLECTOR, LOGIN, SECURED, without, without_client_ca
+from secured_rules import container, mounted, one, secured_faults
 
 from stack.serving.envoy_process import envoy_binary
-from stack.serving.helm_binary import HelmError, run_helm
+from stack.serving.helm_binary import HelmError, render, run_helm
 from stack.serving.helm_values import chart_values, values_yaml
 from stack.serving.policy import GatewayPolicy, parse_policy
 
@@ -50,22 +51,6 @@ def more(folder: Path, given: dict[str, Any]) -> Path:
     return path
 
 
-def one(stack: list[Manifest], kind: str, name: str) -> Manifest:
-    (found,) = [each for each in stack if each["kind"] == kind and each["metadata"]["name"] == name]
-    return found
-
-
-def container(stack: list[Manifest], component: str) -> dict[str, Any]:
-    return dict(pod_specs(stack)[f"Deployment/stackproof-{component}"]["containers"][0])
-
-
-def mounted(stack: list[Manifest], component: str) -> dict[str, Manifest]:
-    """Volumes by mount path, with the mount."""
-    pod = pod_specs(stack)[f"Deployment/stackproof-{component}"]
-    volumes = {volume["name"]: volume for volume in pod["volumes"]}
-    return {mount["mountPath"]: {**volumes[mount["name"]], "mount": mount} for mount in pod["containers"][0]["volumeMounts"]}
-
-
 def test_every_object_is_valid_and_every_pod_confined(secured: list[Manifest], kube: str) -> None:
     assert [fault for each in secured for fault in schema_faults(each, kube)] == []
     pods = pod_specs(secured)
@@ -77,45 +62,91 @@ def test_helm_takes_the_values_strictly(values: Values, helm: Path) -> None:
     assert "0 chart(s) failed" in run_helm(helm, ["lint", "--strict", str(CHART), *options])
 
 
-OBJECTS = {
-    ("gateway", "/run/secrets/stackproof/tls"): {"secret": "gateway-tls", "files": {"tls.crt": "tls.crt", "tls.key": "tls.key"}},
-    ("gateway", "/run/trust/stackproof/client-ca"): {"configMap": "client-authority", "files": {"clients.pem": "ca.crt"}},
-    ("authz", "/run/trust/stackproof/key-sets"): {"configMap": "login-keys", "files": {"login.jwks": "login.jwks", "partner.jwks": "partner.jwks"}},
-    ("authz", "/run/secrets/stackproof/pseudonyms"): {"secret": "stackproof-pseudonyms", "files": {"pii.key": "pii.key"}},
+def test_files_ports_ways_spans_and_audit_log_are_as_they_are_meant(secured: list[Manifest]) -> None:
+    assert secured_faults(secured) == []
+
+
+BREAKAGES = {
+    "the certificate's folder can be written": ("_helpers.tpl", "readOnly: {{ not .writable }}", "readOnly: false", "/tls can be written"),
+    "a Secret for everybody": (
+        "_helpers.tpl",
+        "  secretName: {{ .name }}\n  defaultMode: 0440\n  items:\n    {{- toYaml",
+        "  secretName: {{ .name }}\n  defaultMode: 0444\n  items:\n    {{- toYaml",
+        "another mode than 0440",
+    ),
+    "no items": (
+        "_helpers.tpl",
+        "configMap:\n  name: {{ .name }}\n  items:\n    {{- toYaml .files | nindent 4 }}",
+        "configMap:\n  name: {{ .name }}",
+        "comes from",
+    ),
+    "the certificate elsewhere": (
+        "gateway/_gateway.tpl",
+        "mountPath: /run/secrets/stackproof/tls",
+        "mountPath: /run/secrets/stackproof/cert",
+        "names /run/secrets/stackproof/tls, which is not mounted",
+    ),
+    "a file that does not follow its Secret": (
+        "gateway/_gateway.tpl",
+        "mountPath: /run/secrets/stackproof/tls",
+        "mountPath: /run/secrets/stackproof/tls\n  subPath: tls.crt",
+        "does not follow its object",
+    ),
+    "the clients' authority from another object": (
+        "gateway/_gateway.tpl",
+        "$ca := .Values.trust.clientCa",
+        "$ca := .Values.trust.gatewayCa",
+        "client-ca comes from",
+    ),
+    "no documents": (
+        "gateway/configmap.yaml",
+        "range $name, $text := .Values.gateway.tls.documents",
+        "range $name, $text := dict",
+        "Envoy is not given sds-certificate.yaml",
+    ),
+    "the kubelet at the listener": ("gateway/_gateway.tpl", "port: probe}", "port: https, scheme: HTTPS}", "readiness by"),
+    "the Service at the kubelet's port": ("gateway/service.yaml", "targetPort: {{ include", "targetPort: probe # {{ include", "Service: ports"),
+    "the kubelet's port open to clients": (
+        "gateway/networkpolicy.yaml",
+        "      ports:\n        - protocol: TCP\n          port: {{ .Values.gateway.port }}\n",
+        "",
+        "an ingress reaches the kubelet's port",
+    ),
+    "the gateway gets the key for pseudonyms": (
+        "gateway/_gateway.tpl",
+        '"name" .Values.secrets.tls.name',
+        '"name" .Values.secrets.pseudonymKeys.name',
+        "gateway: gets stackproof-pseudonyms",
+    ),
+    "no key sets": ("authz/_authz.tpl", "with .Values.authz.keySets", "with list", "nothing is mounted at /run/trust/stackproof/key-sets"),
+    "no keys for pseudonyms": ("authz/_authz.tpl", "with .Values.authz.pseudonymKeys", "with list", "pii.key is not mounted"),
+    "one audit log for all": ("authz/_authz.tpl", "/audit/$(POD_NAME).jsonl", "/audit/audit.jsonl", "no audit log of its own"),
+    "an audit log without a name": ("authz/_authz.tpl", "fieldPath: metadata.name", "fieldPath: spec.nodeName", "does not know its pod's name"),
+    "the audit log beside its claim": ("authz/_authz.tpl", "if .Values.authz.audit.existingClaim", "if false", "the audit log goes to"),
+    "an audit log that cannot be written": ("authz/_authz.tpl", "  mountPath: /audit\n  writable: true", "  mountPath: /audit", "the audit log goes to"),
+    "any collector": ("_helpers.tpl", "- to:\n    {{- toYaml .collectors | nindent 4 }}\n  ports", "- ports", "engine reaches the internet at 4318/TCP"),
+    "any port of the collector": ("_helpers.tpl", "  ports:\n    - protocol: TCP\n      port: {{ .port }}\n", "", "gateway reaches the collector at 4317/TCP"),
+    "no way for the engine's spans": ("engine/networkpolicy.yaml", "if .Values.tracing.endpoint", "if false", "engine does not reach the collector"),
+    "no name service for the engine": ("engine/networkpolicy.yaml", "if not (regexMatch", "if (regexMatch", "engine does not reach DNS"),
+    "names behind what is made of them": ("engine/_engine.tpl", "if .Values.tracing.endpoint", "if false", "POD_NAME is not metadata.name"),
 }
 
 
-@pytest.mark.parametrize(("component", "path"), OBJECTS)
-def test_files_come_from_the_sites_objects_read_only_and_follow_their_changes(secured: list[Manifest], component: str, path: str) -> None:
-    found = mounted(secured, component)[path]
-    assert found["mount"]["readOnly"] is True
-    assert "subPath" not in found["mount"], "a subPath does not follow its object"
-    kind = "secret" if "secret" in found else "configMap"
-    source = found[kind]
-    told = {kind: source.get("secretName") or source["name"], "files": {item["key"]: item["path"] for item in source["items"]}}
-    assert told == OBJECTS[component, path]
-    assert kind == "configMap" or source["defaultMode"] == 0o440
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_line_of_the_chart_that_is_broken_turns_the_check_red(breakage: str, values: Values, helm: Path, tmp_path: Path) -> None:
+    name, line, broken, words = BREAKAGES[breakage]
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    template = chart / "templates" / name
+    assert template.read_text().count(line) == 1, "the line that is to be broken is not there, or is there twice"
+    template.write_text(template.read_text().replace(line, broken))
+    text = render(helm, chart, [values(SECURED), SITE, SITE_SECURED], release="demo", namespace="stack", kube_version=KUBE_VERSIONS[-1])
+    faults = secured_faults([document for document in yaml.safe_load_all(text) if document])
+    assert [fault for fault in faults if words in fault], faults
 
 
-def test_no_pod_gets_a_file_that_it_does_not_need(secured: list[Manifest]) -> None:
-    got = {
-        name.removeprefix("Deployment/stackproof-"): {
-            source.get("secretName") or source["name"] for volume in pod["volumes"] if (source := volume.get("secret") or volume.get("configMap"))
-        }
-        for name, pod in pod_specs(secured).items()
-    }
-    assert got == {
-        "engine": {"stackproof-engine-key"},
-        "gateway": {"stackproof-gateway", "gateway-tls", "client-authority"},
-        "authz": {"stackproof-authz", "stackproof-engine-key", "stackproof-client-keys", "login-keys", "stackproof-pseudonyms"},
-    }
-
-
-def test_the_policy_in_the_pod_names_the_files_where_they_are_mounted_and_is_the_same_otherwise(secured: list[Manifest]) -> None:
+def test_the_policy_in_the_pod_is_the_same_but_for_the_places_of_its_files(secured: list[Manifest]) -> None:
     policy = parse_policy(one(secured, "ConfigMap", "stackproof-authz")["data"]["policy.yaml"], source="ConfigMap")
-    places = set(mounted(secured, "authz"))
-    named = [*(issuer.key_set for issuer in policy.issuers), *(rules.key_file for each in policy.classes if (rules := policy.redact_of(each)))]
-    assert [path for path in named if str(Path(str(path)).parent) not in places] == []
     assert [(issuer.issuer, Path(issuer.key_set).name) for issuer in policy.issuers] == [
         (issuer.issuer, Path(issuer.key_set).name) for issuer in SECURED.issuers
     ]
@@ -123,18 +154,6 @@ def test_the_policy_in_the_pod_names_the_files_where_they_are_mounted_and_is_the
     assert changed == {"tls", "issuers", "classes"}
     assert policy.classes["trusted"] == SECURED.classes["trusted"]
     assert "/srv/" not in yaml.safe_dump_all(secured)
-
-
-def test_envoy_is_told_of_certificates_where_they_are_mounted(secured: list[Manifest]) -> None:
-    data, places = one(secured, "ConfigMap", "stackproof-gateway")["data"], set(mounted(secured, "gateway"))
-    for name in ("sds-certificate.yaml", "sds-client-ca.yaml"):
-        assert f"/etc/stackproof/{name}" in data["envoy.yaml"]
-        (resource,) = yaml.safe_load(data[name])["resources"]
-        secret = resource.get("tls_certificate") or resource["validation_context"]
-        assert secret["watched_directory"]["path"] in places
-        files = [each["filename"] for each in secret.values() if "filename" in each]
-        assert files
-        assert {str(Path(file).parent) for file in files} == {secret["watched_directory"]["path"]}
 
 
 @pytest.mark.parametrize("policy", [SECURED, without_client_ca(), without("tls"), without("issuers"), without("tracing"), without("classes")])
@@ -157,18 +176,6 @@ def test_the_port_is_named_for_what_it_speaks_and_probed_in_it(values: Values, m
     assert [gateway[probe]["tcpSocket"]["port"] for probe in ("startupProbe", "livenessProbe")] == ["https", "https"]
 
 
-def test_where_clients_need_certificates_the_kubelet_has_a_port_of_its_own_that_is_no_service(secured: list[Manifest]) -> None:
-    gateway = container(secured, "gateway")
-    assert {each["name"]: each["containerPort"] for each in gateway["ports"]} == {"https": 8080, "probe": 8081}
-    assert gateway["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": "probe"}
-    assert [port["targetPort"] for port in one(secured, "Service", "stackproof-gateway")["spec"]["ports"]] == ["https"]
-    labels = one(secured, "Deployment", "stackproof-gateway")["spec"]["template"]["metadata"]["labels"]
-    anybody = [Party({"app.kubernetes.io/name": "ingress-controller"}, namespace="ingress"), Party({}, namespace="elsewhere"), Party(address="93.184.215.14")]
-    policies = [each for each in secured if each["kind"] == "NetworkPolicy"]
-    assert reaches(policies, anybody[0], Party(labels), 8080)
-    assert not any(reaches(policies, party, Party(labels), 8081) for party in anybody)
-
-
 def test_the_benchmark_speaks_tls_to_the_gateway_and_trusts_the_named_authority(values: Values, manifests: Renderer, tmp_path: Path) -> None:
     stack = manifests(values(without_client_ca()), SITE, SITE_SECURED, more(tmp_path, {"bench": {"enabled": True}}))
     (pod,) = [pod for name, pod in pod_specs(stack).items() if name.startswith("Job/")]
@@ -177,29 +184,6 @@ def test_the_benchmark_speaks_tls_to_the_gateway_and_trusts_the_named_authority(
     assert "--ca-file=/run/trust/stackproof/ca.crt" in bench["args"]
     (volume,) = [each for each in pod["volumes"] if each["name"] == "gateway-ca"]
     assert (volume["secret"]["secretName"], volume["secret"]["items"]) == ("gateway-tls", [{"key": "ca.crt", "path": "ca.crt"}])
-
-
-def test_engine_and_gateway_reach_the_collector_and_nothing_else_of_it_or_beside_it(secured: list[Manifest]) -> None:
-    policies = [each for each in secured if each["kind"] == "NetworkPolicy"]
-    ours = {name: Party(one(secured, "Deployment", f"stackproof-{name}")["spec"]["template"]["metadata"]["labels"]) for name in ("engine", "gateway", "authz")}
-    others = {
-        "collector": Party({"app.kubernetes.io/name": "otel-collector"}, namespace="observability"),
-        "its neighbour": Party({"app.kubernetes.io/name": "jaeger"}, namespace="observability"),
-        "look-alike": Party({"app.kubernetes.io/name": "otel-collector"}, namespace="elsewhere"),
-        "internet": Party(address="93.184.215.14"),
-        "dns": Party({"k8s-app": "kube-dns"}, namespace="kube-system"),
-    }
-    ports = ((4318, "TCP"), (4317, "TCP"), (443, "TCP"), (53, "UDP"), (53, "TCP"))
-    opened = {
-        (name, other, port, protocol)
-        for name, source in ours.items()
-        for other, target in others.items()
-        for port, protocol in ports
-        if reaches(policies, source, target, port, protocol=protocol)
-    }
-    dns = {(name, "dns", 53, protocol) for name in ("engine", "gateway") for protocol in ("UDP", "TCP")}
-    assert opened == {("engine", "collector", 4318, "TCP"), ("gateway", "collector", 4318, "TCP")} | dns
-    assert not any(reaches(policies, others["collector"], target, port) for target in ours.values() for port in (8000, 8080, 8081, 9000))
 
 
 def test_without_tracing_the_engine_reaches_nothing_at_all(manifests: Renderer, values: Values) -> None:
@@ -221,25 +205,6 @@ def test_a_collector_whose_pods_listen_elsewhere_than_its_service_is_reached_the
     for component in ("engine", "gateway"):
         rules = one(stack, "NetworkPolicy", f"stackproof-{component}")["spec"]["egress"]
         assert [rule["ports"] for rule in rules if "observability" in str(rule)] == [[{"protocol": "TCP", "port": 14318}]]
-
-
-def test_the_engine_sends_its_spans_to_the_gateways_collector_under_its_pods_name(secured: list[Manifest]) -> None:
-    engine = container(secured, "engine")
-    assert engine["args"][-2:] == ["--otlp-traces-endpoint", f"http://{COLLECTOR}/v1/traces"]
-    variables = {each["name"]: each for each in engine["env"]}
-    assert variables["OTEL_RESOURCE_ATTRIBUTES"]["value"] == "service.instance.id=$(POD_NAME),host.name=$(NODE_NAME)"
-    names = list(variables)
-    for name, path in (("POD_NAME", "metadata.name"), ("NODE_NAME", "spec.nodeName")):
-        assert variables[name]["valueFrom"] == {"fieldRef": {"fieldPath": path}}
-        assert names.index(name) < names.index("OTEL_RESOURCE_ATTRIBUTES"), "only what stands before is put in"
-
-
-def test_the_audit_log_is_a_file_for_each_pod_on_the_named_claim(secured: list[Manifest]) -> None:
-    authz = container(secured, "authz")
-    assert "--audit-log=/audit/$(POD_NAME).jsonl" in authz["args"]
-    assert {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}} in authz["env"]
-    volume = mounted(secured, "authz")["/audit"]
-    assert (volume["persistentVolumeClaim"], volume["mount"]["readOnly"]) == ({"claimName": "audit"}, False)
 
 
 def test_without_a_claim_the_audit_log_has_a_limit_that_the_pods_storage_holds(generated: dict[str, Path], manifests: Renderer) -> None:
