@@ -11,6 +11,7 @@ import typer
 from stack.cli.output import JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
+    from stack.serving.budgets import TenantBudget
     from stack.serving.fleet import SessionStatus
     from stack.serving.fleet.status import PartStatus
 
@@ -21,7 +22,10 @@ MIB = 1 << 20
 
 
 def status(*, run_dir: RunDirOption = None, as_json: JsonOption = False) -> None:
-    """Show what is served: every process, its state, restarts, memory and requests. Exit status 1 when something is not ready."""
+    """Show what is served: every process, its state, restarts, memory and requests, and what tenants used of their daily budgets.
+
+    Exit status 1 when something is not ready.
+    """
     from stack.serving.fleet import read_status
 
     folders = _folders(run_dir)
@@ -98,6 +102,10 @@ def _show(found: "SessionStatus") -> None:
     for part in found.parts:
         if part.last_error:
             typer.echo(f"{part.name}, last fault: {part.last_error}")
+    if found.budgets:
+        print_table(("tenant", "class", "tokens today", "requests today"), map(_budget, found.budgets))
+        more = f"; {found.budgets_left_out:,} tenants more" if found.budgets_left_out else ""
+        typer.echo(f"The next day begins at 00:00 UTC{more}.")
 
 
 def _row(part: "PartStatus", *, name_model: bool) -> tuple[str, ...]:
@@ -107,6 +115,11 @@ def _row(part: "PartStatus", *, name_model: bool) -> tuple[str, ...]:
     counted = part.requests_total is not None
     requests = f"{part.requests_active:,} now, {part.requests_total:,} in all, {part.requests_failed:,} failed" if counted else "-"
     return (name + (" (canary)" if part.canary else ""), f"{part.state}{unhealthy}", _ago(part.since), str(part.restarts), memory, requests)
+
+
+def _budget(row: "TenantBudget") -> tuple[str, ...]:
+    counts = ((row.tokens, row.tokens_per_day), (row.requests, row.requests_per_day))
+    return (row.tenant, row.rate_class, *(f"{used:,} of {budget:,}" if budget is not None else "-" for used, budget in counts))
 
 
 def _ago(since: float) -> str:

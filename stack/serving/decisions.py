@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stack.serving.audit_log import AuditLog, Decision
+from stack.serving.budgets import Budgets
 from stack.serving.errors import ServingError
 from stack.serving.gateway import EDITS_HEADER, MODEL_HEADER, PREFIX_HEADER, SALT_HEADER, TENANT_HEADER, USAGE_HEADER
 from stack.serving.judge import Call, Passed, judge
 from stack.serving.keys import KeyRing
 from stack.serving.listed import ListedModel
 from stack.serving.metrics import GatewayMetrics
+from stack.serving.over_limit import OverLimitError, SlotsTakenError
 from stack.serving.policy import GatewayPolicy
-from stack.serving.quotas import OverLimitError, Quotas, SlotsTakenError
+from stack.serving.quotas import Quotas
 from stack.serving.reports import read_reports
 from stack.serving.requests import RefusedError
 
@@ -68,8 +70,11 @@ class Decider:
         models: tuple[ListedModel, ...] = (),
         metrics: GatewayMetrics | None = None,
         redactors: Mapping[str, BodyRedactor] | None = None,
+        budgets: Budgets | None = None,
     ) -> None:
         """Without `models` one engine is asked for everything, and says itself what it serves.
+
+        `budgets` hold what was used of today's before; without them every tenant's day begins with nothing used.
 
         `redactors` are by class; ServingError without one that the policy asks for.
         """
@@ -81,7 +86,9 @@ class Decider:
         self._engine_key, self._metrics = engine_key, metrics
         longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
         self._large_body = asyncio.Lock()
-        self._quotas = Quotas(policy.classes, longest_s)
+        self._quotas = Quotas(policy.classes, longest_s, budgets or Budgets())
+        if metrics is not None and policy.daily:
+            metrics.show_budgets(self._quotas.budgets)
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     async def decide(self, call: Call, request_id: str, is_gone: IsGone, trace_id: str | None = None) -> dict[str, str]:
@@ -192,7 +199,7 @@ class Decider:
                 grants[MODEL_HEADER] = passed.demand.model
             if self.policy.routing.by == "prefix":
                 grants[PREFIX_HEADER] = prefix_digest(salt, passed.demand.beginning[: self.policy.routing.prefix_chars])
-            limited = self.policy.classes[passed.principal.rate_class].tokens_per_minute is not None
+            limited = self.policy.classes[passed.principal.rate_class].counts_tokens
             # For the metrics alone no stream is changed: its tokens are counted where the client asked for the count.
             if limited or (self._metrics is not None and passed.demand.asks_usage):
                 grants[USAGE_HEADER] = "read" if passed.demand.asks_usage else "hide"

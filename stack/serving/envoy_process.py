@@ -21,6 +21,8 @@ from stack.serving.tokens import read_key_set
 READY_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 2.0
 GRACE_S = 5.0
+BUDGETS_FILE = "budgets.json"
+"""Beside the policy's file: what tenants used today, where the policy has daily budgets."""
 
 
 def envoy_binary() -> Path:
@@ -43,7 +45,7 @@ def start_policy_service(
     log: Path,
     models: Path | None = None,
 ) -> Child:
-    """Write the policy to `policy_file`, start the service on a UNIX socket and wait until it answers.
+    """Write the policy to `policy_file`, start the service on a UNIX socket and wait until it answers. Daily budgets lie beside that file.
 
     ServingError for a bad key set, ChildError when it does not come up.
     """
@@ -53,6 +55,7 @@ def start_policy_service(
     command = [sys.executable, "-m", "stack.serving.authz", "--policy", str(policy_file), "--keys", str(keys)]
     command += ["--engine-key", str(engine_key), "--audit-log", str(audit_log), "--socket", str(address)]
     command += ["--models", str(models)] if models is not None else []
+    command += ["--budgets", str(policy_file.with_name(BUDGETS_FILE))] if policy.daily else []
     child = Child.start("policy service", command, log=log, grace_s=GRACE_S)
     return _ready(child, address, policy.health_path)
 

@@ -4,11 +4,15 @@ In: its decisions, and Envoy's reports of how requests ended. Out: a registry fo
 client's choice: routes are the policy's, classes too, tenants those of the key file; anything else is `other`.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
+from stack.serving.budgets import Budgets, TenantBudget, budget_rows
 from stack.serving.errors import ServingError
 from stack.serving.keys import KeyRing
 from stack.serving.policy import GatewayPolicy
@@ -29,6 +33,7 @@ class GatewayMetrics:
         self._routes: dict[tuple[str, str], str] = {(route.method, route.path): f"{route.method} {route.path}" for route in policy.routes}
         self._tenants: frozenset[str] = frozenset()
         self._ring: KeyRing | None = None
+        self._classes = policy.classes
 
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"stackproof_gateway_{name}", meaning, labels, registry=self.registry)
@@ -52,6 +57,16 @@ class GatewayMetrics:
         """Whose names may be label values from now on."""
         if ring is not self._ring:
             self._ring, self._tenants = ring, frozenset(key.tenant for key in ring.keys)
+
+    def show_budgets(self, budgets: Budgets) -> None:
+        """Today's use is looked up whenever somebody asks, so that it is right after midnight too."""
+        self.registry.register(_BudgetCollector(self, budgets))
+
+    def budget_rows(self, budgets: Budgets) -> tuple[TenantBudget, ...]:
+        """Of the key file's tenants, those with a daily budget."""
+        now_s = time.time()
+        classes = {key.tenant: key.rate_class for key in self._ring.keys} if self._ring is not None else {}
+        return tuple(row for row in budget_rows(self._classes, budgets.state(now_s), classes, now_s) if row.tenant in self._tenants)
 
     def decided(self, route: tuple[str, str], *, rate_class: str | None, decision: str, status: int, took_s: float) -> None:
         name = self._routes.get(route, OTHER)
@@ -89,6 +104,27 @@ class GatewayMetrics:
 
     def _tenant(self, name: str) -> str:
         return name if name in self._tenants else OTHER
+
+
+class _BudgetCollector(Collector):
+    def __init__(self, metrics: GatewayMetrics, budgets: Budgets) -> None:
+        self._metrics, self._budgets = metrics, budgets
+
+    def describe(self) -> tuple[GaugeMetricFamily, ...]:
+        return self._families(())
+
+    def collect(self) -> tuple[GaugeMetricFamily, ...]:
+        return self._families(self._metrics.budget_rows(self._budgets))
+
+    def _families(self, rows: tuple[TenantBudget, ...]) -> tuple[GaugeMetricFamily, ...]:
+        used = GaugeMetricFamily("stackproof_gateway_day_used", "Charged since 00:00 UTC", labels=("tenant", "kind"))
+        budget = GaugeMetricFamily("stackproof_gateway_day_budget", "What may be charged from 00:00 UTC to the next", labels=("tenant", "kind"))
+        for row in rows:
+            for kind, charged, limit in (("tokens", row.tokens, row.tokens_per_day), ("requests", row.requests, row.requests_per_day)):
+                if limit is not None:
+                    used.add_metric((row.tenant, kind), charged)
+                    budget.add_metric((row.tenant, kind), limit)
+        return used, budget
 
 
 @contextmanager

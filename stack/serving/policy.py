@@ -164,7 +164,12 @@ class GatewayPolicy(Frozen):
     @property
     def limits_tenants(self) -> bool:
         """Whether any class counts at all, so that one policy service has to see every request."""
-        return self.metered or any(each.requests_per_minute is not None for each in self.classes.values())
+        return self.metered or self.daily or any(each.requests_per_minute is not None for each in self.classes.values())
+
+    @property
+    def daily(self) -> bool:
+        """Whether any class has a budget for a day, so that what was used has to outlive the policy service."""
+        return any(each.daily for each in self.classes.values())
 
     def redact_of(self, rate_class: str) -> Redact | None:
         """What is taken out of the requests of a class."""

@@ -1,12 +1,17 @@
-"""Counts what each tenant asks for against its class, in memory of one policy service (logic; the clock is passed in).
+"""Counts what each tenant asks for against its class, in memory of one policy service (logic; clocks are passed in).
 
 A request is opened when it is let through and closed when Envoy reports its end. Windows are exact: no 60 seconds
 hold more than the limit, by the estimate of a request until its end is known and by the engine's count from then on.
+Budgets for a day are `budgets`'.
 """
 
+import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from stack.serving.budgets import Budgets, DayCharge
+from stack.serving.over_limit import OverLimitError, SlotsTakenError, worst
 from stack.serving.tenants import Principal, RateClass
 
 WINDOW_S = 60.0
@@ -22,18 +27,6 @@ class Demand:
     """False for a stream whose client did not ask for the usage block."""
     beginning: str = ""
     """Of the prompt: requests that share it are best answered by one engine."""
-
-
-class OverLimitError(Exception):
-    """A limit is reached; `retry_after_s` is when it may be tried again, None for a request that never fits."""
-
-    def __init__(self, reason: str, *, retry_after_s: float | None) -> None:
-        super().__init__(reason)
-        self.retry_after_s = retry_after_s
-
-
-class SlotsTakenError(OverLimitError):
-    """All concurrent requests of the tenant are taken; one may end at any moment."""
 
 
 @dataclass
@@ -91,6 +84,7 @@ class _Open:
     tenant: str
     opened_s: float
     tokens: _Charge | None
+    day: DayCharge | None
 
 
 @dataclass
@@ -100,27 +94,30 @@ class Quotas:
     classes: dict[str, RateClass]
     longest_s: float
     """No request lasts longer; a slot whose end was never reported is free after it."""
+    budgets: Budgets = field(default_factory=Budgets)
+    wall_s: Callable[[], float] = time.time
+    """Seconds since 1970, by which a day begins."""
     _accounts: dict[str, _Account] = field(default_factory=dict)
     _open: dict[str, _Open] = field(default_factory=dict)
 
     def open(self, request_id: str, principal: Principal, demand: Demand | None, now_s: float) -> None:
         """Charge a request; a `demand` of None generates nothing and only counts as a request.
 
-        OverLimitError, and nothing charged, when a limit is reached.
+        OverLimitError, and nothing charged, when a limit is reached; of several the one that takes longest.
         """
         limits, account = self.classes[principal.rate_class], self._accounts.setdefault(principal.tenant, _Account())
+        tokens = demand.tokens if demand is not None else None
         self._free_forgotten(now_s)
-        if limits.requests_per_minute is not None and (wait_s := account.requests.wait_s(1, limits.requests_per_minute, now_s)):
-            raise OverLimitError(f"{limits.requests_per_minute} requests a minute are this key's limit", retry_after_s=wait_s)
-        if demand is not None:
-            self._require_tokens(limits, account, demand, now_s)
-            if limits.concurrent_requests is not None and account.open >= limits.concurrent_requests:
-                raise SlotsTakenError(f"{limits.concurrent_requests} requests at a time are this key's limit", retry_after_s=1.0)
+        if over := worst(self._over(principal.tenant, limits, account, tokens, now_s)):
+            raise over
+        if demand is not None and limits.concurrent_requests is not None and account.open >= limits.concurrent_requests:
+            raise SlotsTakenError(f"{limits.concurrent_requests} requests at a time are this key's limit", retry_after_s=1.0)
         if limits.requests_per_minute is not None:
             account.requests.add(1, now_s)
-        if demand is not None and limits.metered:
-            charge = account.tokens.add(demand.tokens, now_s) if limits.tokens_per_minute is not None else None
-            self._open[request_id] = _Open(principal.tenant, now_s, charge)
+        day = self.budgets.charge(principal, limits, tokens, self.wall_s()) if limits.daily else None
+        if tokens is not None and limits.metered:
+            charge = account.tokens.add(tokens, now_s) if limits.tokens_per_minute is not None else None
+            self._open[request_id] = _Open(principal.tenant, now_s, charge, day)
             account.open += 1
 
     def close(self, request_id: str, tokens: int | None, now_s: float) -> str | None:
@@ -132,16 +129,17 @@ class Quotas:
         account.open -= 1
         if ended.tokens is not None and tokens is not None:
             account.tokens.correct(ended.tokens, tokens, now_s)
+        if ended.day is not None:
+            self.budgets.settle(ended.day, tokens)
         return ended.tenant
 
-    def _require_tokens(self, limits: RateClass, account: _Account, demand: Demand, now_s: float) -> None:
-        if limits.tokens_per_minute is None:
-            return
-        if demand.tokens > limits.tokens_per_minute:
-            told = f"an estimated {demand.tokens} tokens are more than the {limits.tokens_per_minute} a minute of this key"
-            raise OverLimitError(f"{told}: shorten the prompt or set max_tokens", retry_after_s=None)
-        if wait_s := account.tokens.wait_s(demand.tokens, limits.tokens_per_minute, now_s):
-            raise OverLimitError(f"{limits.tokens_per_minute} tokens a minute are this key's limit", retry_after_s=wait_s)
+    def _over(self, tenant: str, limits: RateClass, account: _Account, tokens: int | None, now_s: float) -> Iterator[OverLimitError]:
+        if limits.requests_per_minute is not None and (wait_s := account.requests.wait_s(1, limits.requests_per_minute, now_s)):
+            yield OverLimitError(f"{limits.requests_per_minute} requests a minute are this key's limit", retry_after_s=wait_s)
+        if limits.tokens_per_minute is not None and tokens is not None:
+            yield from _over_tokens(limits.tokens_per_minute, account, tokens, now_s)
+        if limits.daily:
+            yield from self.budgets.over(tenant, limits, tokens, self.wall_s())
 
     def _free_forgotten(self, now_s: float) -> None:
         """Requests are kept in the order they came, so the oldest is first."""
@@ -150,3 +148,11 @@ class Quotas:
             if oldest.opened_s > now_s - self.longest_s:
                 return
             self.close(request_id, None, now_s)
+
+
+def _over_tokens(limit: int, account: _Account, tokens: int, now_s: float) -> Iterator[OverLimitError]:
+    if tokens > limit:
+        told = f"an estimated {tokens} tokens are more than the {limit} a minute of this key"
+        yield OverLimitError(f"{told}: shorten the prompt or set max_tokens", retry_after_s=None)
+    elif wait_s := account.tokens.wait_s(tokens, limit, now_s):
+        yield OverLimitError(f"{limit} tokens a minute are this key's limit", retry_after_s=wait_s)

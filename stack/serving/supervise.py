@@ -8,10 +8,14 @@ from pathlib import Path
 
 from stack.runtime.errors import StackproofError
 from stack.runtime.logs import rotate
+from stack.serving.budget_file import read_day
+from stack.serving.budgets import TenantBudget, budget_rows
+from stack.serving.envoy_process import BUDGETS_FILE
 from stack.serving.errors import ServingError
 from stack.serving.fleet import Keeper, SessionStatus
 from stack.serving.fleet.gateway_admin import GatewayAdmin, Upstream
 from stack.serving.fleet.status import PartStatus, write_status
+from stack.serving.keys import read_keys
 from stack.serving.pools import PoolSpec
 from stack.serving.session import POLICY_SERVICE, Session
 
@@ -19,6 +23,10 @@ STATUS_EVERY_S = 2.0
 POLL_S = 0.2
 ACCESS_LOG_BYTES = 64 << 20
 ACCESS_LOGS_KEPT = 4
+HASHED_KEYS = "keys.json"
+"""Of the run folder: whom the gateway lets in."""
+MOST_BUDGETS = 100
+"""Tenants in the status; with more it says how many are left out."""
 
 
 class Supervisor:
@@ -50,6 +58,7 @@ class Supervisor:
             for engine in pool.engines
         ]
         others = [_part("policy service" if keeper.name == POLICY_SERVICE else "gateway", keeper) for keeper in session.parts]
+        budgets = self._budgets()
         return SessionStatus(
             pid=os.getpid(),
             written=time.time(),
@@ -58,6 +67,8 @@ class Supervisor:
             run_dir=str(session.run_dir),
             restarting=self._doing,
             parts=(*engines, *others),
+            budgets=budgets[:MOST_BUDGETS],
+            budgets_left_out=len(budgets[MOST_BUDGETS:]),
         )
 
     def restart_in_turn(self) -> None:
@@ -106,6 +117,16 @@ class Supervisor:
         for keeper, now, before in zip(self._session.keepers, states, self._states, strict=False):
             if now != before and keeper.last_error and keeper.state in {"waiting to start again", "failed"}:
                 self._say(f"{keeper.name} is {keeper.state}: {keeper.last_error}")
+
+    def _budgets(self) -> tuple[TenantBudget, ...]:
+        policy, folder = self._session.policy, self._session.run_dir
+        if policy is None or not policy.daily:
+            return ()
+        try:
+            state, keys = read_day(folder / BUDGETS_FILE), read_keys(folder / HASHED_KEYS).keys
+        except ServingError:  # the policy service says so in its log
+            return ()
+        return budget_rows(policy.classes, state, {key.tenant: key.rate_class for key in keys}, time.time())
 
     def _upstreams(self) -> dict[str, Upstream]:
         try:

@@ -46,6 +46,8 @@ class RateClass(Frozen):
         default=None, gt=0, description="Prompt and completion tokens in any 60 seconds: an estimate when a request comes, the engine's count when it ends"
     )
     concurrent_requests: int | None = Field(default=None, gt=0, description="Let through and not yet ended")
+    requests_per_day: int | None = Field(default=None, gt=0, description="Let through from 00:00 UTC to the next")
+    tokens_per_day: int | None = Field(default=None, gt=0, description="Prompt and completion tokens from 00:00 UTC to the next, counted as those of a minute")
     models: tuple[str, ...] | None = Field(default=None, min_length=1, description="Served names this class may ask for; null for all")
 
     redact: OffOrRedact | None = Field(default=None, description="Instead of the policy's own `redact`; off takes nothing out, null leaves it at that")
@@ -53,7 +55,17 @@ class RateClass(Frozen):
     @property
     def metered(self) -> bool:
         """Whether a limit counts on knowing how a request ended."""
-        return self.tokens_per_minute is not None or self.concurrent_requests is not None
+        return self.counts_tokens or self.concurrent_requests is not None
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a limit counts on the engine's own count of tokens."""
+        return self.tokens_per_minute is not None or self.tokens_per_day is not None
+
+    @property
+    def daily(self) -> bool:
+        """Whether there is a budget for a day."""
+        return self.tokens_per_day is not None or self.requests_per_day is not None
 
     def allows(self, model: str) -> bool:
         return self.models is None or model in self.models

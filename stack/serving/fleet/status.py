@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from stack.evidence.record import Frozen
 from stack.runtime.files import write_atomic
 from stack.runtime.places import cache_dir
+from stack.serving.budgets import TenantBudget
 from stack.serving.errors import ServingError
 
 STATUS_FILE, LOCK_FILE = "status.json", "lock"
@@ -52,6 +53,8 @@ class SessionStatus(Frozen):
     run_dir: str
     restarting: str | None = Field(default=None, description="What a rolling restart does now")
     parts: tuple[PartStatus, ...]
+    budgets: tuple[TenantBudget, ...] = Field(default=(), description="Tenants with a daily budget, the one nearest to its end first")
+    budgets_left_out: int = Field(default=0, description="Tenants more that have one")
 
     @property
     def engines(self) -> tuple[PartStatus, ...]:

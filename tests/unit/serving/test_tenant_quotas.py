@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stack.serving.quotas import WINDOW_S, Demand, OverLimitError, Quotas, SlotsTakenError
+from stack.serving.over_limit import OverLimitError, SlotsTakenError
+from stack.serving.quotas import WINDOW_S, Demand, Quotas
 from stack.serving.tenants import Principal, RateClass
 
 CLINIC, SCHOOL = Principal("clinic"), Principal("school")
@@ -80,6 +81,16 @@ def test_a_refused_request_is_charged_nothing() -> None:
             accounts.open("b", CLINIC, demand(), 1)
     accounts.close("a", None, 2)
     accounts.open("b", CLINIC, demand(), 2)
+
+
+def test_of_several_limits_the_answer_tells_the_one_that_takes_longest() -> None:
+    accounts = quotas(requests_per_minute=1, tokens_per_minute=100)
+    accounts.open("models", CLINIC, None, 0)
+    accounts.open("a", CLINIC, demand(90), 60)
+    with pytest.raises(OverLimitError, match="1 requests a minute"):
+        accounts.open("b", CLINIC, demand(5), 61)
+    with pytest.raises(OverLimitError, match="more than the 100 a minute"):
+        accounts.open("b", CLINIC, demand(101), 61)
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(1, 40)), max_size=40))
