@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -13,13 +14,16 @@ import httpx
 from stack.runtime.net import LOOPBACK
 from stack.runtime.places import cache_dir
 from stack.runtime.process import Child, ChildError
+from stack.serving.engine_rules import Folder, require_safe_start
 from stack.serving.errors import ServingError
 from stack.serving.listed import Task
+from stack.serving.models import find_model
 from stack.serving.plan import EnginePlan
 from stack.serving.plan.models import Device
 from stack.serving.policy import CHAT_PATH, EMBEDDINGS_PATH
 from stack.serving.pools import EngineSpec
 from stack.serving.traces import EngineTracing
+from stack.serving.weights import require_unchanged
 
 # The `vllm` console script asks for the metadata of a distribution named vllm, which the CPU build is not.
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -37,6 +41,7 @@ TASK_ARGUMENTS: dict[Task, tuple[str, ...]] = {"generate": (), "embed": ("--runn
 QUIET = ("--disable-access-log-for-endpoints", HEALTH_PATH)
 """The gateway asks every two seconds: its questions would bury the log."""
 VISIBLE: dict[Device, str] = {"cuda": "CUDA_VISIBLE_DEVICES", "rocm": "HIP_VISIBLE_DEVICES", "hpu": "HABANA_VISIBLE_DEVICES"}
+FIPS_FILE = Path("/proc/sys/crypto/fips_enabled")
 AFTERMATH = ("Engine core initialization failed", "WorkerProc initialization failed", "Worker failed with error")
 """What vLLM's other processes say when one of them failed; the cause stands before."""
 
@@ -64,10 +69,12 @@ def start_engine(
 ) -> Child:
     """Start vLLM and wait until it has answered a prompt; ChildError with the cause when it does not.
 
+    ServingError, and nothing is started, when the files in `model` are not those that were pulled, or a rule of `engine_rules` does not hold.
     `private` is a folder of this engine for sockets and temporary files; its path must be short (UNIX sockets).
     `tick` is called often meanwhile, and may raise to end the start.
     """
     engine_version()
+    require_unchanged(find_model(engine.plan.model), model)
     private.mkdir(exist_ok=True, mode=0o700)
     # Named relative to its folder, because the engine tells clients the path it was given.
     command = [sys.executable, "-m", MODULE, "--model", model.name, "--host", LOOPBACK, "--port", str(port)]
@@ -76,6 +83,7 @@ def start_engine(
     if tracing is not None:
         command += tracing.arguments
         environment |= tracing.environment
+    require_safe_start(command, environment, cache=_folder(_compiled()), fips=_fips())
     child = Child.start(engine.name, command, log=log, env=environment, cwd=model.parent)
     url = f"http://{LOOPBACK}:{port}"
     try:
@@ -93,7 +101,7 @@ def start_engine(
 
 def engine_environment(plan: EnginePlan, *, key: str, private: Path, devices: tuple[int, ...] = ()) -> dict[str, str]:
     """The whole environment of an engine; the key is handed over here, never as an argument."""
-    compiled = cache_dir() / "engine"
+    compiled = _compiled()
     compiled.mkdir(parents=True, exist_ok=True, mode=0o700)
     # PYTHONSAFEPATH: nothing in the engine's working folder can stand in for a module.
     own = {"PYTHONSAFEPATH": "1", "HOME": str(private), "TMPDIR": str(private), "VLLM_CACHE_ROOT": str(compiled), "VLLM_API_KEY": key}
@@ -102,6 +110,24 @@ def engine_environment(plan: EnginePlan, *, key: str, private: Path, devices: tu
     if devices:
         own[VISIBLE[plan.device]] = ",".join(map(str, devices))
     return {name: os.environ[name] for name in INHERITED if name in os.environ} | own | plan.environment()
+
+
+def _compiled() -> Path:
+    """What the engine compiles and runs again next time."""
+    return cache_dir() / "engine"
+
+
+def _folder(path: Path) -> Folder:
+    found = path.lstat()
+    return Folder(str(path), stat.S_IMODE(found.st_mode), ours=stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid())
+
+
+def _fips() -> bool:
+    """Whether the kernel is in FIPS mode."""
+    try:
+        return FIPS_FILE.read_text().strip() == "1"
+    except OSError:
+        return False
 
 
 def first_answer(url: str, *, key: str, model: str, task: Task = "generate") -> None:

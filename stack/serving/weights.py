@@ -20,6 +20,8 @@ from stack.serving.formats import check_formats
 from stack.serving.models import SHA256_PATTERN, CatalogModel
 
 MANIFEST = "stackproof-manifest.json"
+Stamp = tuple[int, int, int, int]
+"""Number of a file, its bytes, and the times of its last change of content and of anything."""
 
 
 class ModelFile(Frozen):
@@ -56,7 +58,11 @@ def signature_file(name: str) -> Path:
 
 def read_manifest(model: CatalogModel) -> Manifest:
     """Of a pulled model; ServingError when there is none. Nothing is hashed: see `verify_model`."""
-    path = model_dir(model.name) / MANIFEST
+    return read_manifest_of(model, model_dir(model.name))
+
+
+def read_manifest_of(model: CatalogModel, place: Path) -> Manifest:
+    path = place / MANIFEST
     try:
         return parse_manifest(path.read_bytes(), source=str(path))
     except FileNotFoundError:
@@ -76,10 +82,40 @@ def parse_manifest(data: bytes, *, source: str) -> Manifest:
 
 def verify_model(model: CatalogModel) -> Manifest:
     """Hash every file again and check the formats; ModelChangedError names the first file that is not as it was pulled."""
-    place = model_dir(model.name)
-    manifest = check_folder(read_manifest(model), place)
+    return _verify(model, model_dir(model.name))
+
+
+def require_unchanged(model: CatalogModel, place: Path) -> None:
+    """`verify_model` of a folder, unless this process has verified it and nothing was touched since: then an engine that died does not wait for
+    hundreds of gigabytes to be hashed again. A file that is written, replaced or given another mode has another time of change (ctime), which
+    its owner cannot set.
+    """
+    if _VERIFIED.get((model.name, place)) != _stamps(place):
+        _verify(model, place)
+
+
+_VERIFIED: dict[tuple[str, Path], dict[str, Stamp]] = {}
+"""What folders looked like just before they were verified."""
+
+
+def _verify(model: CatalogModel, place: Path) -> Manifest:
+    before = _stamps(place)
+    manifest = check_folder(read_manifest_of(model, place), place)
     check_model(model, manifest, place)
+    _VERIFIED[model.name, place] = before
     return manifest
+
+
+def _stamps(place: Path) -> dict[str, Stamp]:
+    """Of every file and folder within, by name."""
+    found = {}
+    for path in (place, *place.rglob("*")):
+        try:
+            each = path.lstat()
+        except OSError:  # gone meanwhile: it differs from what was verified
+            continue
+        found[str(path.relative_to(place))] = (each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns)
+    return found
 
 
 def check_folder(manifest: Manifest, place: Path) -> Manifest:

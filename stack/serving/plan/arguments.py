@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 GAUDI_BLOCK = 128
 """Tokens of a KV block that Gaudi's plug-in is built for."""
 
+NO_HOST = "media.invalid"
+"""The only host whose pictures and sounds an engine would fetch: no such name exists (RFC 2606). An empty list would allow all."""
+
 
 def engine_options(plan: EnginePlan) -> dict[str, Any]:
     """Fields of vLLM's engine arguments with their values; what vLLM would choose alike is left out, but for what the plan reasons about."""
@@ -37,6 +40,7 @@ def engine_options(plan: EnginePlan) -> dict[str, Any]:
         options["speculative_config"] = {"method": "draft_model", "model": plan.draft, "num_speculative_tokens": plan.draft_tokens}
     if plan.enforce_eager:
         options["enforce_eager"] = True
+    options |= {"allowed_media_domains": [NO_HOST], "mm_hasher_algorithm": "sha256"}
     return {**options, "trust_remote_code": False, "load_format": "safetensors"}
 
 
@@ -60,6 +64,8 @@ def _argument(name: str, value: Any) -> list[str]:
     if isinstance(value, dict):
         # One argument a key, so that no JSON text has to survive a shell.
         return [part for key, inner in value.items() for part in (f"--{name}.{key}", str(inner))]
+    if isinstance(value, list):
+        return [f"--{name}", *map(str, value)]
     return [f"--{name}", str(value)]
 
 
