@@ -1,4 +1,4 @@
--- Changes request bodies as the policy service granted, and reads the usage block of answers.
+-- Changes request bodies as the policy service granted, reads the usage block of answers, and lets out only headers that say what an answer is.
 -- Runs after ext_authz, which has read the body as one JSON object that is not empty and holds no key written here.
 
 local GRANTS = "envoy.filters.http.ext_authz"
@@ -80,7 +80,22 @@ local function read_usage(handle, tail)
   end
 end
 
+-- All that an answer may say of itself. What else an engine adds (its own ids, load, cookies, names of software) stays here.
+local TOLD = {
+  ["cache-control"] = true, ["connection"] = true, ["content-encoding"] = true, ["content-length"] = true, ["content-type"] = true, ["date"] = true,
+  ["retry-after"] = true, ["server"] = true, ["strict-transport-security"] = true, ["transfer-encoding"] = true, ["www-authenticate"] = true,
+}
+
+local function without_others(headers)
+  local others = {}
+  for name in pairs(headers) do
+    if not TOLD[name] and string.sub(name, 1, 1) ~= ":" then others[#others + 1] = name end
+  end
+  for _, name in ipairs(others) do headers:remove(name) end
+end
+
 function envoy_on_response(handle)
+  without_others(handle:headers())
   -- Most answers are not counted against a limit: they pass without a look.
   local usage = granted(handle, "x-stackproof-usage")
   if not usage then return end
