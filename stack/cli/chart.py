@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from stack.hardware_profiles import Inventory
 
 app = typer.Typer(no_args_is_help=True, help="The same stack on Kubernetes: values from plan and policy, and the rendered chart.")
+DEFAULT_MODEL = "smollm2-135m-instruct"
 CHART = Path(__file__).parents[2] / "helm" / "stackproof"
 
 
 @app.command()
 def values(
     *,
-    model: Annotated[str, typer.Option("--model", help="Name of a model in the catalog.")] = "smollm2-135m-instruct",
+    model: Annotated[str, typer.Option("--model", help="Name of a model in the catalog.")] = DEFAULT_MODEL,
+    deployment: Annotated[
+        Path | None, typer.Option("--deployment", metavar="FILE", help="YAML file that names several models, engines and canaries, as for `stackproof serve`.")
+    ] = None,
     inventory: Annotated[
         Path | None,
         typer.Option(
@@ -38,11 +42,20 @@ def values(
     Images, volume claims and Secrets are yours to add in a second file: helm/stackproof/ci/site.yaml is one to start from.
     """
     from stack.runtime.files import write_atomic
-    from stack.serving import find_model, load_policy, make_plan
-    from stack.serving.helm_values import chart_values, values_yaml
+    from stack.serving import ServingError, find_model, load_policy, make_plan
+    from stack.serving.deployment import load_deployment
+    from stack.serving.helm_pools import lay_out_pods
+    from stack.serving.helm_values import chart_values, deployment_values, values_yaml
+    from stack.serving.plan import inventory_hardware
 
-    plan = make_plan(_inventory(inventory), find_model(model), max_model_len=max_model_len)
-    made = chart_values(plan, load_policy(policy), name=name)
+    if deployment is not None:
+        if model != DEFAULT_MODEL or max_model_len is not None:
+            raise ServingError("--deployment names models and their plans: leave --model and --max-model-len out")
+        pools = lay_out_pods(load_deployment(deployment), inventory_hardware(_inventory(inventory)))
+        made = deployment_values(pools, load_policy(policy), name=name)
+    else:
+        plan = make_plan(_inventory(inventory), find_model(model), max_model_len=max_model_len)
+        made = chart_values(plan, load_policy(policy), name=name)
     if out is not None:
         write_atomic(out, values_yaml(made))
     if as_json:

@@ -5,26 +5,32 @@ Images, claims, Secrets and clients are the site's to add; no path or key of thi
 
 import math
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
 from stack.serving.errors import ServingError
-from stack.serving.gateway import Addresses, Pool, render_envoy, render_secrets
+from stack.serving.fleet.layout import ENGINE, served_models
+from stack.serving.gateway import Addresses, Pool, Served, render_envoy, render_secrets
 from stack.serving.gateway.tls import probe_listener
 from stack.serving.gateway.tracing import collector_address
 from stack.serving.helm_files import ENVOY_FOLDER, key_set_files, policy_in_cluster, pseudonym_files
+from stack.serving.helm_pools import listed_models
+from stack.serving.listed import Task, write_listed
 from stack.serving.plan import GIB, EnginePlan
 from stack.serving.plan.models import Device
 from stack.serving.policy import GatewayPolicy, Tracing
+from stack.serving.pools import PoolSpec
 from stack.serving.traces import EngineTracing, engine_tracing
-from stack.serving.vllm_process import MODULE
+from stack.serving.vllm_process import MODULE, TASK_ARGUMENTS
 
 CHART_NAME = "stackproof"
 NAME_PATTERN = r"[a-z]([-a-z0-9]{0,38}[a-z0-9])?"
 ENGINE_PORT, GATEWAY_PORT, AUTHZ_PORT = 8000, 8080, 9000
 PROBE_PORT = 8081
-"""Where a gateway that wants certificates of its clients tells the kubelet, which has none, whether it is ready."""
+"""Where a gateway tells the kubelet whether it is ready, if it wants certificates of its clients or serves several pools."""
 TAKEN_PORTS = (GATEWAY_PORT, PROBE_PORT, AUTHZ_PORT)
 LOWEST_PORT = 1024
 """That a user other than root may listen on."""
@@ -41,34 +47,64 @@ RESOURCES: dict[Device, str] = {"cuda": "nvidia.com/gpu", "rocm": "amd.com/gpu",
 """Names under which the makers' device plug-ins offer accelerators."""
 
 
+@dataclass(frozen=True)
+class _Engines:
+    """One pool of the chart: `name` is the component's, and of the pool in Envoy's configuration."""
+
+    name: str
+    plan: EnginePlan
+    served_name: str
+    task: Task
+    replicas: int
+    sub_path: str = ""
+
+
 def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_NAME) -> dict[str, Any]:
-    """The [generated] part of helm/stackproof/values.yaml; `name` prefixes the Services that the gateway connects to. ServingError when it cannot."""
+    """The [generated] part of helm/stackproof/values.yaml for one model; `name` prefixes the Services that the gateway connects to.
+
+    ServingError when the chart cannot carry it.
+    """
+    engines = _Engines(ENGINE, plan, plan.model, "generate", min(MOST_REPLICAS, plan.parallel.replicas))
+    return _values((engines,), (), policy, name)
+
+
+def deployment_values(pools: Sequence[PoolSpec], policy: GatewayPolicy, *, name: str = CHART_NAME) -> dict[str, Any]:
+    """The same for the models of a deployment, each with its engines and perhaps a canary: a pool in Envoy's configuration for each. ServingError as there."""
+    engines = tuple(_Engines(pool.name, pool.plan, pool.served_name, pool.task, len(pool.engines), pool.catalog.name) for pool in pools)
+    values = _values(engines, served_models(tuple(pools)) if len(pools) > 1 else (), policy, name)
+    values["authz"]["models"] = write_listed(listed_models(pools))
+    return values
+
+
+def _values(pools: Sequence[_Engines], served: tuple[Served, ...], policy: GatewayPolicy, name: str) -> dict[str, Any]:
     if not re.fullmatch(NAME_PATTERN, name):
         raise ServingError(f"name {name!r}: use at most 40 lower-case letters, digits and dashes, beginning with a letter")
-    if plan.parallel.nodes > 1:
-        raise ServingError(f"the chart runs an engine in one pod, this plan spans {plan.parallel.nodes} machines: render it with --format ray")
-    if plan.draft is not None:
-        raise ServingError("the chart mounts one model: leave --draft out")
+    for plan in (each.plan for each in pools):
+        if plan.parallel.nodes > 1:
+            raise ServingError(f"the chart runs an engine in one pod, this plan spans {plan.parallel.nodes} machines: render it with --format ray")
+        if plan.draft is not None:
+            raise ServingError("the chart mounts one model: leave --draft out")
     policy = policy_in_cluster(policy)
     tracing, drain_s = pod_tracing(policy.tracing), math.ceil(policy.timeouts.drain_s)
+    first, *others = pools
+    addresses = cluster_addresses(name, tuple(each.name for each in pools), served)
     return {
         "name": name,
-        "model": {"servedName": plan.model, "mountPath": MODEL_PATH},
+        "model": {"servedName": first.served_name, "mountPath": MODEL_PATH},
         "engine": {
-            **({"replicas": min(MOST_REPLICAS, plan.parallel.replicas)} if plan.parallel.replicas > 1 else {}),
+            **({"replicas": first.replicas} if first.replicas > 1 else {}),
             "port": ENGINE_PORT,
             "command": ["python3", "-m", MODULE],
-            "args": ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT), *plan.vllm_arguments(), *tracing.arguments],  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
-            "env": [{"name": variable, "value": value} for variable, value in (pod_environment(plan) | tracing.environment).items()],
-            "resources": pod_resources(plan),
-            "scratch": {volume: f"{size}Gi" for volume, size in _scratch_gib(plan).items()},
+            **_engine(first, tracing),
             "drainSeconds": drain_s,
         },
+        **({"pools": {each.name: _pool(each, tracing) for each in others}} if others else {}),
         "gateway": {
             "port": GATEWAY_PORT,
             **_metrics_port("gateway", policy.metrics.gateway),
             **_tls(policy),
-            "config": yaml.safe_dump(cluster_envoy(policy, cluster_addresses(name)), sort_keys=False),
+            **_probe_port(policy, addresses),
+            "config": yaml.safe_dump(cluster_envoy(policy, addresses), sort_keys=False),
             "healthPath": policy.health_path,
             "drainSeconds": drain_s,
         },
@@ -86,10 +122,26 @@ def chart_values(plan: EnginePlan, policy: GatewayPolicy, *, name: str = CHART_N
     }
 
 
+def _engine(engines: _Engines, tracing: EngineTracing) -> dict[str, Any]:
+    plan = engines.plan
+    listening = ["--model", MODEL_PATH, "--host", "0.0.0.0", "--port", str(ENGINE_PORT)]  # noqa: S104  # the pod's own address; NetworkPolicy admits the gateway alone
+    return {
+        "args": [*listening, *plan.vllm_arguments(engines.served_name), *TASK_ARGUMENTS[engines.task], *tracing.arguments],
+        "env": [{"name": variable, "value": value} for variable, value in (pod_environment(plan) | tracing.environment).items()],
+        "resources": pod_resources(plan),
+        "scratch": {volume: f"{size}Gi" for volume, size in _scratch_gib(plan).items()},
+    }
+
+
+def _pool(engines: _Engines, tracing: EngineTracing) -> dict[str, Any]:
+    """`models pull` leaves a model in a folder of its name: where nothing else is said, that is looked for."""
+    return {"servedName": engines.served_name, "replicas": engines.replicas, **_engine(engines, tracing), "model": {"subPath": engines.sub_path}}
+
+
 def cluster_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
-    """Envoy's configuration in a pod: the laptop's, and a listener for the kubelet where the gateway wants certificates of its clients."""
+    """Envoy's configuration in a pod: the laptop's, and where it needs one a listener for the kubelet."""
     config = render_envoy(policy, addresses)
-    if policy.tls is None or policy.tls.client_ca is None:
+    if not _probe_port(policy, addresses):
         return config
     listeners = config["static_resources"]["listeners"]
     probe = probe_listener(listeners[0], f"0.0.0.0:{PROBE_PORT}", policy.health_path)
@@ -112,8 +164,13 @@ def _tls(policy: GatewayPolicy) -> dict[str, Any]:
     if policy.tls is None:
         return {}
     documents = {name: yaml.safe_dump(document, sort_keys=False) for name, document in render_secrets(policy.tls).items()}
-    mutual = policy.tls.client_ca is not None
-    return {"tls": {"enabled": True, "clientCertificates": mutual, "documents": documents}, **({"probePort": PROBE_PORT} if mutual else {})}
+    return {"tls": {"enabled": True, "clientCertificates": policy.tls.client_ca is not None, "documents": documents}}
+
+
+def _probe_port(policy: GatewayPolicy, addresses: Addresses) -> dict[str, int]:
+    """Where the listener itself would not do: it wants a certificate, or its answer is about every pool."""
+    mutual = policy.tls is not None and policy.tls.client_ca is not None
+    return {"probePort": PROBE_PORT} if mutual or addresses.models else {}
 
 
 def _metrics_port(field: str, address: str | None) -> dict[str, int]:
@@ -127,11 +184,12 @@ def _metrics_port(field: str, address: str | None) -> dict[str, int]:
     return {"metricsPort": int(port)}
 
 
-def cluster_addresses(name: str) -> Addresses:
+def cluster_addresses(name: str, pools: tuple[str, ...] = (ENGINE,), models: tuple[Served, ...] = ()) -> Addresses:
     """Where the parts meet in a cluster: Services of the release's namespace; the gateway's admin socket stays inside its pod."""
     return Addresses(
         listen=f"0.0.0.0:{GATEWAY_PORT}",
-        pools=(Pool(engines=(f"{name}-engine:{ENGINE_PORT}",)),),
+        pools=tuple(Pool(name=pool, engines=(f"{name}-{pool}:{ENGINE_PORT}",)) for pool in pools),
+        models=models,
         policy_service=f"{name}-authz:{AUTHZ_PORT}",
         admin="unix:/tmp/admin.sock",
         secrets=ENVOY_FOLDER,

@@ -15,7 +15,8 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
     listeners, clusters = list(config["static_resources"]["listeners"]), list(config["static_resources"]["clusters"])
     if policy.tracing is not None:
         clusters.append(collector_cluster(policy.tracing))
-        config["layered_runtime"] = {"layers": [{"name": "tracing", "static_layer": dict(RUNTIME)}]}
+        layers = config.get("layered_runtime", {}).get("layers", [])
+        config["layered_runtime"] = {"layers": [*layers, {"name": "tracing", "static_layer": dict(RUNTIME)}]}
     if policy.metrics.gateway is not None:
         clusters.append(admin_cluster(addresses))
         listeners.append(scrape_listener(policy.metrics.gateway))

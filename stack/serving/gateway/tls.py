@@ -12,6 +12,8 @@ from stack.serving.policy import Tls
 
 CERTIFICATE, CLIENT_CA = "certificate", "client-ca"
 PROBE = "probe"
+EACH_POOL = "cluster_min_healthy_percentages"
+"""Of `filters.health_filter`."""
 CIPHERS_OF_1_2 = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
     "ECDHE-RSA-AES128-GCM-SHA256",
@@ -44,14 +46,16 @@ def transport_socket(tls: Tls, secrets: str) -> dict[str, Any]:
 def probe_listener(listener: dict[str, Any], address: str, health_path: str) -> dict[str, Any]:
     """The gateway's `listener` once more, without TLS and for the health path alone: a kubelet that asks a pod has no client's certificate to show.
 
-    The request takes the same way, so the answer means the same. It is in no log and no trace.
+    The request takes the same way, but no pool of several is looked at: one that fails, a canary perhaps, shall not take the gateway from the others.
+    It is in no log and no trace.
     """
     (network,) = listener["filter_chains"][0]["filters"]
     manager = network["typed_config"]
     (host,) = manager["route_config"]["virtual_hosts"]
     routes = [route for route in host["routes"] if route["match"].get("path") == health_path] + host["routes"][-1:]
     quiet = {name: value for name, value in manager.items() if name not in {"access_log", "tracing"}}
-    own = {**quiet, "stat_prefix": PROBE, "route_config": {"name": PROBE, "virtual_hosts": [{**host, "routes": routes}]}}
+    filters = [{**each, "typed_config": {k: v for k, v in each["typed_config"].items() if k != EACH_POOL}} for each in manager["http_filters"]]
+    own = {**quiet, "http_filters": filters, "stat_prefix": PROBE, "route_config": {"name": PROBE, "virtual_hosts": [{**host, "routes": routes}]}}
     return {**listener, "name": PROBE, "address": address_of(address), "filter_chains": [{"filters": [{**network, "typed_config": own}]}]}
 
 

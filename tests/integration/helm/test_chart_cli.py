@@ -38,6 +38,19 @@ def test_render_prints_the_manifests_and_no_secret_of_the_environment(generated:
     assert CANARY not in done.stdout + done.stderr + (tmp_path / "values.yaml").read_text()
 
 
+def test_a_deployment_becomes_a_pool_for_each_model_and_canary(tmp_path: Path) -> None:
+    model = {"model": "smollm2-135m-instruct", "name": "small", "replicas": 2}
+    canary = {"model": "smollm2-135m-instruct", "max_model_len": 4096, "percent": 5}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump({"version": 1, "models": [{**model, "canary": canary}]}))
+    done = chart("values", "--deployment", tmp_path / "site.yaml", "--inventory", NODE)
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load(done.stdout)
+    assert (found["engine"]["replicas"], found["model"]["servedName"], list(found["pools"])) == (2, "small", ["engine-pool-2"])
+    again = chart("values", "--deployment", tmp_path / "site.yaml", "--inventory", NODE, "--model", "phi-4")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "--deployment names models and their plans: leave --model" in again.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -45,6 +58,7 @@ def test_render_prints_the_manifests_and_no_secret_of_the_environment(generated:
         (("values", "--inventory", "pyproject.toml"), "Invalid JSON"),
         (("values", "--name", "Under_score"), "lower-case letters"),
         (("values", "--model", "none"), "not in the catalog"),
+        (("values", "--deployment", "missing.yaml"), "missing.yaml"),
         (("render", "-f", SITE), "`stackproof chart values` writes"),
         (("render", "-f", SITE, "--chart", "docs"), "no chart in docs"),
         (("render", "-f", SITE, "--kube-version", "1.20.0"), "incompatible with Kubernetes v1.20.0"),

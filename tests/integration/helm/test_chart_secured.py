@@ -126,9 +126,9 @@ BREAKAGES = {
     "an audit log that cannot be written": ("authz/_authz.tpl", "  mountPath: /audit\n  writable: true", "  mountPath: /audit", "the audit log goes to"),
     "any collector": ("_helpers.tpl", "- to:\n    {{- toYaml .collectors | nindent 4 }}\n  ports", "- ports", "engine reaches the internet at 4318/TCP"),
     "any port of the collector": ("_helpers.tpl", "  ports:\n    - protocol: TCP\n      port: {{ .port }}\n", "", "gateway reaches the collector at 4317/TCP"),
-    "no way for the engine's spans": ("engine/networkpolicy.yaml", "if .Values.tracing.endpoint", "if false", "engine does not reach the collector"),
+    "no way for the engine's spans": ("engine/networkpolicy.yaml", "if $.Values.tracing.endpoint", "if false", "engine does not reach the collector"),
     "no name service for the engine": ("engine/networkpolicy.yaml", "if not (regexMatch", "if (regexMatch", "engine does not reach DNS"),
-    "names behind what is made of them": ("engine/_engine.tpl", "if .Values.tracing.endpoint", "if false", "POD_NAME is not metadata.name"),
+    "names behind what is made of them": ("engine/_engine.tpl", "if .root.Values.tracing.endpoint", "if false", "POD_NAME is not metadata.name"),
 }
 
 

@@ -6,6 +6,9 @@ args:
   - --engine-key=/run/secrets/stackproof/engine/engine-key
   - --host=0.0.0.0
   - --port={{ .Values.authz.port }}
+  {{- if .Values.authz.models }}
+  - --models=/etc/stackproof/models.json
+  {{- end }}
   # A chain of its own for each replica: two writers would break one.
   - --audit-log=/audit/$(POD_NAME).jsonl
 env:

@@ -19,10 +19,10 @@ startupProbe:
   tcpSocket: {port: {{ include "stackproof.gateway.portName" . }}}
   periodSeconds: 1
   failureThreshold: 30
-# Ready means that gateway, policy service and engine all answer; alive means only that Envoy does.
+# Ready means that gateway, policy service and engine all answer (of several pools none is asked); alive means only that Envoy does.
 readinessProbe:
   {{- if .Values.gateway.probePort }}
-  # The kubelet has no client's certificate: a port that no NetworkPolicy opens answers it, for this path alone.
+  # The kubelet has no client's certificate, and a canary that fails shall not close the gateway: a port that no NetworkPolicy opens answers it.
   httpGet: {path: {{ .Values.gateway.healthPath }}, port: probe}
   {{- else if .Values.gateway.tls.enabled }}
   httpGet: {path: {{ .Values.gateway.healthPath }}, port: https, scheme: HTTPS}

@@ -7,6 +7,8 @@
 - {component: authz, port: {{ . }}, portName: metrics}
 {{- end }}
 {{- if .Values.monitoring.engines }}
-- {component: engine, port: {{ .Values.engine.port }}, portName: http}
+{{- range include "stackproof.engines" . | fromYamlArray }}
+- {component: {{ .component }}, port: {{ .port }}, portName: http}
+{{- end }}
 {{- end }}
 {{- end }}
