@@ -16,6 +16,7 @@ from pathlib import Path
 from stack.runtime.errors import StackproofError
 from stack.runtime.net import LOOPBACK
 from stack.serving.audit_log import AuditLog
+from stack.serving.budget_file import kept_budgets
 from stack.serving.chat import read_key
 from stack.serving.decisions import BodyRedactor, Decider
 from stack.serving.errors import ServingError
@@ -36,6 +37,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--host", default=LOOPBACK)
     parser.add_argument("--port", type=int, help="listen on this port instead of a socket")
     parser.add_argument("--audit-log", type=Path, help="append a line per decision to this file; see `stackproof secure verify-log`")
+    parser.add_argument("--budgets", type=Path, help="keep what tenants used today in this file; needed where the policy has daily budgets")
     parser.add_argument("--models", type=Path, help="JSON list of the models served, where they are several")
     options = parser.parse_args(argv)
     try:
@@ -48,9 +50,10 @@ def main(argv: list[str]) -> int:
         scraped = policy.metrics.policy_service
         metrics = GatewayMetrics(policy) if scraped else None
         keys, redactors = watch_keys(options.keys, policy.classes), _redactors(policy)
-        decider = Decider(policy, keys, engine_key, audit=audit, models=models, metrics=metrics, redactors=redactors)
-        answerer = build_answerer(decider, tuple(watch_key_set(Path(issuer.key_set)) for issuer in policy.issuers))
         with ExitStack() as stack:
+            budgets = stack.enter_context(kept_budgets(options.budgets, policy))
+            decider = Decider(policy, keys, engine_key, audit=audit, models=models, metrics=metrics, redactors=redactors, budgets=budgets)
+            answerer = build_answerer(decider, tuple(watch_key_set(Path(issuer.key_set)) for issuer in policy.issuers))
             if metrics is not None and scraped is not None:
                 stack.enter_context(serve_metrics(metrics, scraped))
             serve(answerer, socket=options.socket, host=options.host, port=options.port or 0)

@@ -5,6 +5,7 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -116,6 +117,26 @@ def test_a_stream_arrives_as_it_is_made(served: Session) -> None:
     assert arrivals[0] < arrivals[-1] / 2, "the first token came late: something holds the stream back"
     # On a busy machine this client reads several at a time: what is held back would come at once.
     assert sum(gap > 0.001 for gap in gaps) >= 5, "tokens came in one lump"
+
+
+def test_the_engine_gives_up_what_nobody_waits_for(served: Session) -> None:
+    def running() -> float:
+        text = httpx.get(f"{served.engine_url}/metrics", timeout=10, trust_env=False).text
+        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("vllm:num_requests_running"))
+
+    def wait_for(what: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 15
+        while not what():
+            assert time.monotonic() < deadline, "the engine goes on for nobody, or never began"
+            time.sleep(0.1)
+
+    body = {"model": served.model, "messages": QUESTION, "max_tokens": 4000, "min_tokens": 4000, "ignore_eos": True, "stream": True}
+    with client(served) as own, own.stream("POST", "/v1/chat/completions", json=body) as answer:
+        assert answer.status_code == 200
+        lines = answer.iter_lines()  # kept: without it the connection is closed
+        next(lines)
+        wait_for(lambda: running() == 1)
+    wait_for(lambda: running() == 0)  # all of it would take minutes
 
 
 def test_every_route_of_the_engine_but_the_allowed_is_404_at_the_gateway(served: Session) -> None:
