@@ -43,6 +43,10 @@ class Deployment(Frozen):
 
     version: Literal[1] = 1
     models: tuple[DeployedModel, ...] = Field(min_length=1)
+    restart: Literal["surge", "in-turn"] | None = Field(
+        default=None,
+        description="Of a model's only engine: `surge` starts the new one beside it or none at all, `in-turn` stops it first; null: beside it where that fits",
+    )
 
     @property
     def engines(self) -> int:

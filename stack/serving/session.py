@@ -25,6 +25,7 @@ from stack.serving.fleet import Fleet, Keeper, State, lay_out
 from stack.serving.fleet.gateway_admin import GatewayAdmin
 from stack.serving.fleet.layout import gateway_pool, served_models
 from stack.serving.fleet.status import locked
+from stack.serving.fleet.surge import SECOND, place_beside
 from stack.serving.gateway import Addresses
 from stack.serving.keys import ApiKey, hash_key, new_key, write_keys
 from stack.serving.listed import ListedModel, write_listed
@@ -47,6 +48,7 @@ POLICY_SERVICE, GATEWAY = "policy service", "gateway"
 class Session(Endpoint):
     """What is served: its endpoint, what it was made from, and its processes. `policy` is None without a gateway.
 
+    `engine_url` is where the first engine was at the start; one that took its place is found by `fleet.addresses`.
     `model`, `engine_url`, `plan`, `catalog` and `manifest` are those of the deployment's first model.
     """
 
@@ -152,8 +154,15 @@ def serve_deployment(
             name = "plan.json" if pool is pools[0] else f"plan-{pool.name}.json"
             write_atomic(files.root / name, pool.plan.model_dump_json(indent=2) + "\n")
         traced = partial(_engine_tracing, rules.tracing if gateway else None, inventory)
-        start = partial(_start_engine, pools, ports, files, traced)
-        fleet = Fleet(pools, {name: f"{LOOPBACK}:{number}" for name, number in ports.items()}, files.root, start)
+        start = partial(_start_engine, ports, files, traced)
+
+        def beside(engine: EngineSpec) -> tuple[EngineSpec, str]:
+            new = place_beside(engine, fleet.engines.values(), collect_inventory())
+            return new, f"{LOOPBACK}:{ports.setdefault(new.name, free_port())}"
+
+        addresses = {name: f"{LOOPBACK}:{number}" for name, number in ports.items()}
+        may_surge, must_surge = deployment.restart != "in-turn", deployment.restart == "surge"
+        fleet = Fleet(pools, addresses, files.root, start, beside=beside if may_surge else None, must_surge=must_surge)
         stack.callback(fleet.stop)
         fleet.start(say)
         engine_ready_s = _since(started_ns)
@@ -203,7 +212,7 @@ class _RunFiles:
     @classmethod
     def prepare(cls, root: Path, engines: list[str], stack: ExitStack) -> "_RunFiles":
         """Make both folders and fresh keys; the keys and the private folder go when `stack` closes."""
-        for name in (*LOGS, *(f"{engine}.log" for engine in engines)):
+        for name in (*LOGS, *(f"{engine}{which}.log" for engine in engines for which in ("", SECOND))):
             (root / name).unlink(missing_ok=True)
         private = Path(tempfile.mkdtemp(prefix="stackproof-"))
         stack.callback(shutil.rmtree, private, ignore_errors=True)
@@ -243,17 +252,15 @@ def _engine_tracing(tracing: Tracing | None, inventory: Inventory, engine: Engin
 
 
 def _start_engine(
-    pools: tuple[PoolSpec, ...],
     ports: dict[str, int],
     files: _RunFiles,
     traced: Callable[[EngineSpec], EngineTracing | None],
     engine: EngineSpec,
     tick: Callable[[], None],
 ) -> Child:
-    catalog = next(pool.catalog for pool in pools if engine in pool.engines)
     return start_engine(
         engine,
-        model=model_dir(catalog.name),
+        model=model_dir(engine.plan.model),
         port=ports[engine.name],
         key=read_key(files.engine_key) or "",
         private=files.private / engine.name,

@@ -46,9 +46,15 @@ class MockFleet:
 
 @contextmanager
 def start_mock_fleet(
-    folder: Path, deployment: Deployment, *options: str, policy: GatewayPolicy | None = None, own_options: dict[str, tuple[str, ...]] | None = None
+    folder: Path,
+    deployment: Deployment,
+    *options: str,
+    policy: GatewayPolicy | None = None,
+    own_options: dict[str, tuple[str, ...]] | None = None,
+    beside: Callable[[EngineSpec], EngineSpec] | None = None,
+    must_surge: bool = False,
 ) -> Iterator[MockFleet]:
-    """Each engine of the deployment is a reference server with `options`, and `own_options` by its name."""
+    """Each engine of the deployment is a reference server with `options`, and `own_options` by its name. `beside` names one that takes a place."""
     rules, key = policy or load_policy(), new_key()
     pools = lay_out(deployment, collect_inventory())
     ports = {engine.name: free_port() for pool in pools for engine in pool.engines}
@@ -63,7 +69,14 @@ def start_mock_fleet(
         return child
 
     with ExitStack() as stack:
-        fleet = Fleet(pools, {name: f"127.0.0.1:{number}" for name, number in ports.items()}, folder, start)
+
+        def place(engine: EngineSpec) -> tuple[EngineSpec, str]:
+            assert beside is not None
+            new = beside(engine)
+            return new, f"127.0.0.1:{ports.setdefault(new.name, free_port())}"
+
+        addresses = {name: f"127.0.0.1:{number}" for name, number in ports.items()}
+        fleet = Fleet(pools, addresses, folder, start, beside=place if beside else None, must_surge=must_surge)
         stack.callback(fleet.stop)
         fleet.start(Reporter())
         write_keys(folder / "keys.json", (ApiKey(tenant="clinic", sha256=hash_key(key)),))

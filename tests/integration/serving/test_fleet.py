@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ import httpx
 import pytest
 from fleet_kit import MockFleet, start_mock_fleet
 
+from stack.runtime.errors import StackproofError
 from stack.serving.deployment import Canary, DeployedModel, Deployment
+from stack.serving.errors import ServingError
 from stack.serving.fleet import State
 from stack.serving.models import CI_MODEL
 from stack.serving.policy import Routing, load_policy
+from stack.serving.pools import EngineSpec
 
 pytestmark = pytest.mark.slow
+ONE = Deployment(models=(DeployedModel(model=CI_MODEL),))
 TWO = Deployment(models=(DeployedModel(model=CI_MODEL, replicas=2),))
 CHAT = "/v1/chat/completions"
 
@@ -80,6 +85,83 @@ def test_both_engines_answer_and_a_restart_in_turn_fails_no_request(two: MockFle
     assert set(ended) == {"ok"}
     assert said == ["restarting engine-1", "engine-1 is ready again", "restarting engine-2", "engine-2 is ready again"]
     assert all(keeper.restarts == 1 and keeper.child is not before[name] for name, keeper in two.fleet.keepers.items())
+
+
+def beside(engine: EngineSpec) -> EngineSpec:
+    """There is room: as `place_beside` calls it."""
+    return replace(engine, name=f"{engine.name}-new" if not engine.name.endswith("-new") else engine.name.removesuffix("-new"))
+
+
+def no_room(_: EngineSpec) -> EngineSpec:
+    raise ServingError("a second one needs 9.0 GiB, and 1.0 GiB are free")
+
+
+def begun(client: httpx.Client, tokens: int) -> Iterator[str]:
+    """A stream of `tokens` events, whose first has been read."""
+    with client.stream("POST", CHAT, json=body(stream=True, max_tokens=tokens, min_tokens=tokens)) as answer:
+        lines = answer.iter_lines()
+        yield next(lines)
+        yield from lines
+
+
+def test_the_only_engine_is_replaced_by_one_beside_it_and_no_request_fails(tmp_path: Path) -> None:
+    said: list[str] = []
+    with start_mock_fleet(tmp_path, ONE, "--ttft-ms", "20", "--token-interval-ms", "20", beside=beside) as one, one.client() as client:
+        keeper, address = one.fleet.keepers["engine"], one.fleet.addresses["engine"]
+        long = begun(client, 150)  # three seconds
+        next(long)
+        with load(one, streams=4) as ended:
+            wait_for(lambda: ended["ok"] > 20)
+            one.fleet.restart_in_turn(one.admin, longest_s=20, say=said.append)
+            at_the_end = ended["ok"]
+            wait_for(lambda: ended["ok"] > at_the_end + 20)
+        assert set(ended) == {"ok"}
+        assert [line for line in long if line][-1] == "data: [DONE]"
+        assert said == [
+            "starting a new engine beside the old one",
+            "the new engine is ready, the old one finishes what it has",
+            "engine is ready again",
+        ]
+        assert one.fleet.addresses["engine"] != address
+        assert (keeper.state, one.fleet.keepers["engine"].state) == (State.STOPPED, State.READY)
+        assert one.fleet.keepers["engine"].restarts == 1
+        # It is kept running like the one before, and the next takes the first place again.
+        one.fleet.restart_in_turn(one.admin, longest_s=20, say=said.append)
+        assert one.fleet.addresses["engine"] == address
+        assert client.post(CHAT, json=body()).status_code == 200
+        assert one.served("engine")
+        assert one.served("engine-new")
+
+
+def test_without_room_the_only_engine_is_stopped_first_and_it_is_said_why(tmp_path: Path) -> None:
+    said: list[str] = []
+    with start_mock_fleet(tmp_path, ONE, beside=no_room) as one, one.client() as client:
+        one.fleet.restart_in_turn(one.admin, longest_s=20, say=said.append)
+        assert said[0] == "restarting engine, which is stopped first: a second one needs 9.0 GiB, and 1.0 GiB are free"
+        wait_for(lambda: client.post(CHAT, json=body()).status_code == 200)
+
+
+def test_a_deployment_that_must_not_fail_a_request_is_left_alone_where_there_is_no_room(tmp_path: Path) -> None:
+    with start_mock_fleet(tmp_path, ONE, beside=no_room, must_surge=True) as one, one.client() as client:
+        child = one.fleet.keepers["engine"].child
+        with pytest.raises(ServingError, match="engine goes on as it is, for the deployment says `restart: surge`, and a second one needs"):
+            one.fleet.restart_in_turn(one.admin, longest_s=20, say=lambda _: None)
+        assert one.fleet.keepers["engine"].child is child
+        assert client.post(CHAT, json=body()).status_code == 200
+
+
+def test_a_new_engine_that_does_not_come_up_leaves_the_old_one_as_it_is(tmp_path: Path) -> None:
+    wrong = {"engine-new": ("--no-such-option",)}
+    with start_mock_fleet(tmp_path, ONE, own_options=wrong, beside=beside) as one, load(one, streams=2) as ended:
+        child = one.fleet.keepers["engine"].child
+        wait_for(lambda: ended["ok"] > 5)
+        with pytest.raises(StackproofError, match="the new engine did not come up, and the old one goes on: "):
+            one.fleet.restart_in_turn(one.admin, longest_s=20, say=lambda _: None)
+        at_the_end = ended["ok"]
+        wait_for(lambda: ended["ok"] > at_the_end + 5)
+        assert one.fleet.keepers["engine"].child is child
+        assert list(one.admin.upstreams()) == [one.fleet.addresses["engine"]]
+    assert set(ended) == {"ok"}
 
 
 def test_an_engine_that_is_killed_is_left_out_and_started_again_while_the_other_answers(two: MockFleet) -> None:
