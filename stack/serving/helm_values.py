@@ -117,6 +117,7 @@ def _values(pools: Sequence[_Engines], served: tuple[Served, ...], policy: Gatew
             "drainSeconds": drain_s,
             # Accounts are kept in one process: where tenants are limited, one policy service has to see every request.
             **({"replicas": 1} if policy.limits_tenants else {}),
+            **({"budgets": True} if policy.daily else {}),
         },
         **({"tracing": {"endpoint": policy.tracing.endpoint, "port": collector_address(policy.tracing)[1]}} if policy.tracing else {}),
     }

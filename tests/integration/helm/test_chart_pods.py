@@ -28,6 +28,8 @@ from stack.privacy import create_key
 from stack.serving.audit_log import AuditLog, Decision, verify_log
 from stack.serving.helm_values import chart_values, values_yaml
 from stack.serving.keys import ApiKey, hash_key, write_keys
+from stack.serving.policy import load_policy
+from stack.serving.tenants import RateClass
 
 pytestmark = pytest.mark.slow
 
@@ -268,6 +270,22 @@ def test_a_volume_that_is_full_lets_no_request_through(site: Site) -> None:
         assert asking.get("/healthz").status_code == 200
     verdict = verify_log(log)
     assert (verdict.entries, verdict.faults, verdict.torn) == (granted, (), False)
+
+
+def test_a_daily_budget_is_kept_on_the_volume_when_another_pod_takes_over(site: Site, manifests: Renderer, tmp_path: Path) -> None:
+    policy = load_policy().model_copy(update={"classes": {"default": RateClass(requests_per_day=2)}})
+    (tmp_path / "daily.yaml").write_text(values_yaml(chart_values(plan_for("cpu"), policy)))
+    pods = Pods(manifests(tmp_path / "daily.yaml", SITE, CHART / "ci" / "secured.yaml"), site.pods.root / "daily", site.pods.objects, {})
+    body = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "Hello"}]}
+
+    def ask() -> int:
+        headers = {"authorization": f"Bearer {KEY}", "x-request-id": os.urandom(8).hex()}
+        return httpx.post(f"http://127.0.0.1:{pods.port(9000)}{CHAT}", headers=headers, json=body, trust_env=False).status_code
+
+    with pods.policy_service():
+        assert [ask() for _ in range(3)] == [200, 200, 429]
+    with pods.policy_service():
+        assert ask() == 429
 
 
 def test_a_request_is_one_trace_at_the_sites_collector(site: Site) -> None:

@@ -19,7 +19,8 @@ from secured_rules import container, mounted, one, secured_faults
 from stack.serving.envoy_process import envoy_binary
 from stack.serving.helm_binary import HelmError, render, run_helm
 from stack.serving.helm_values import chart_values, values_yaml
-from stack.serving.policy import GatewayPolicy, parse_policy
+from stack.serving.policy import GatewayPolicy, load_policy, parse_policy
+from stack.serving.tenants import RateClass
 
 pytestmark = pytest.mark.slow
 SITE_SECURED = CHART / "ci" / "secured.yaml"
@@ -207,6 +208,22 @@ def test_a_collector_whose_pods_listen_elsewhere_than_its_service_is_reached_the
         assert [rule["ports"] for rule in rules if "observability" in str(rule)] == [[{"protocol": "TCP", "port": 14318}]]
 
 
+DAILY = load_policy().model_copy(update={"classes": {"default": RateClass(tokens_per_day=1000)}})
+
+
+def test_daily_budgets_are_kept_on_the_claim_by_one_service_that_ends_before_the_next_begins(manifests: Renderer, values: Values) -> None:
+    stack = manifests(values(DAILY), SITE, SITE_SECURED)
+    assert "--budgets=/audit/budgets.json" in container(stack, "authz")["args"]
+    assert mounted(stack, "authz")["/audit"]["persistentVolumeClaim"] == {"claimName": "audit"}
+    deployment = one(stack, "Deployment", "stackproof-authz")["spec"]
+    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_without_daily_budgets_none_are_kept_and_updates_overlap(secured: list[Manifest]) -> None:
+    assert not [each for each in container(secured, "authz")["args"] if each.startswith("--budgets")]
+    assert one(secured, "Deployment", "stackproof-authz")["spec"]["strategy"]["type"] == "RollingUpdate"
+
+
 def test_without_a_claim_the_audit_log_has_a_limit_that_the_pods_storage_holds(generated: dict[str, Path], manifests: Renderer) -> None:
     stack = manifests(generated["cpu"], SITE)
     assert mounted(stack, "authz")["/audit"]["emptyDir"] == {"sizeLimit": "1Gi"}
@@ -230,6 +247,8 @@ def mebibytes(size: str) -> int:
         (without_client_ca(), {"bench": {"enabled": True}, "trust": {"gatewayCa": {"name": ""}}}, "trust.gatewayCa.name: name the ConfigMap or Secret"),
         (SECURED, {"trust": {"keySets": {"name": ""}}}, "the issuers' key sets (login.jwks, partner.jwks)"),
         (SECURED, {"secrets": {"pseudonymKeys": {"name": ""}}}, "the keys for pseudonyms (pii.key)"),
+        (DAILY, {"authz": {"audit": {"existingClaim": ""}}}, "authz.audit.existingClaim: name a PersistentVolumeClaim"),
+        (DAILY, {"authz": {"replicas": 2}}, "authz.replicas: set it to 1"),
         (SECURED, {"tracing": {"collectors": []}}, f"tracing.collectors: name the pods behind http://{COLLECTOR}/v1/traces"),
     ],
 )

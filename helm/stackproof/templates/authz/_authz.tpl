@@ -11,6 +11,9 @@ args:
   {{- end }}
   # A chain of its own for each replica: two writers would break one.
   - --audit-log=/audit/$(POD_NAME).jsonl
+  {{- if .Values.authz.budgets }}
+  - --budgets=/audit/budgets.json
+  {{- end }}
 env:
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
