@@ -104,7 +104,7 @@ def _values(pools: Sequence[_Engines], served: tuple[Served, ...], policy: Gatew
             **_metrics_port("gateway", policy.metrics.gateway),
             **_tls(policy),
             **_probe_port(policy, addresses),
-            "config": yaml.safe_dump(cluster_envoy(policy, addresses), sort_keys=False),
+            "config": values_yaml(cluster_envoy(policy, addresses)),
             "healthPath": policy.health_path,
             "drainSeconds": drain_s,
         },
@@ -231,7 +231,7 @@ def _scratch_gib(plan: EnginePlan) -> dict[str, int]:
 
 
 def values_yaml(values: dict[str, Any]) -> str:
-    """The values as a file to pass to helm, texts of several lines as blocks that can be read."""
+    """Values as a file to pass to helm, or Envoy's configuration in them: texts of several lines, such as scripts, as blocks that can be read."""
     return yaml.dump(values, Dumper=_BlockDumper, sort_keys=False, width=160, allow_unicode=True)
 
 

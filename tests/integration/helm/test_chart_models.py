@@ -188,7 +188,7 @@ def test_values_are_the_same_at_every_rendering_and_of_one_model_as_ever() -> No
     assert made() == made()
     alone = made(deployment=Deployment(models=(DeployedModel(model=SMALL, replicas=3),)))
     assert (alone["engine"]["replicas"], "pools" in alone) == (3, False)
-    assert alone["gateway"]["config"] == yaml.safe_dump(render_envoy(load_policy(), cluster_addresses(CHART_NAME)), sort_keys=False)
+    assert alone["gateway"]["config"] == values_yaml(render_envoy(load_policy(), cluster_addresses(CHART_NAME)))
     assert [each["id"] for each in json.loads(alone["authz"]["models"])] == [SMALL]
 
 
