@@ -4,6 +4,7 @@ from typing import Any
 
 from stack.serving.errors import ServingError
 from stack.serving.gateway.addresses import Addresses
+from stack.serving.gateway.answers import PROGRAM_SIZE
 from stack.serving.gateway.clusters import policy_cluster, pool_cluster
 from stack.serving.gateway.listener import connection_manager
 from stack.serving.gateway.tls import transport_socket
@@ -23,6 +24,7 @@ def render_envoy(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
             "address": address_of(addresses.admin),
             "allow_paths": [{"exact": "/ready"}, {"exact": "/stats"}, {"exact": "/stats/prometheus"}, *({"prefix": path} for path in CONTROL_PATHS)],
         },
+        "layered_runtime": {"layers": [{"name": "own", "static_layer": {"re2.max_program_size.error_level": PROGRAM_SIZE}}]},
         "overload_manager": {
             "resource_monitors": [
                 {

@@ -19,7 +19,7 @@ AUTHZ_METADATA = "envoy.filters.http.ext_authz"
 SALT_HEADER = "x-stackproof-salt"
 USAGE_HEADER = "x-stackproof-usage"
 EDITS_HEADER = "x-stackproof-edits"
-"""Of the policy service's answer, for `body.lua` alone: they become metadata and are never sent on."""
+"""Of the policy service's answer, for `body.lua` and `usage.lua` alone: they become metadata and are never sent on."""
 
 
 def ext_authz(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
@@ -45,9 +45,10 @@ def ext_authz(policy: GatewayPolicy, addresses: Addresses) -> dict[str, Any]:
     }
 
 
-def body_filter() -> dict[str, Any]:
-    """Makes the edits that take personal data out of a body, adds the tenant's cache salt, and reads the usage block of the answer; see `body.lua`."""
-    script = (files("stack.serving.gateway") / "body.lua").read_text()
+def body_filter(policy: GatewayPolicy) -> dict[str, Any]:
+    """Makes the edits that take personal data out of a body and adds the tenant's cache salt; reads the usage block of answers where something counts it."""
+    scripts = ["body.lua", *(["usage.lua"] if policy.reported or policy.limits_tenants else [])]
+    script = "\n".join((files("stack.serving.gateway") / name).read_text() for name in scripts)
     return {"@type": f"{TYPE}.filters.http.lua.v3.Lua", "default_source_code": {"inline_string": script}}
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from stack.serving.gateway.addresses import Addresses
+from stack.serving.gateway.answers import answer_filter
 from stack.serving.gateway.filters import body_filter, ext_authz, health_filter
 from stack.serving.gateway.jwt import CLAIMS_HEADER, jwt_filters, key_set_missing
 from stack.serving.gateway.logs import access_logs
@@ -87,7 +88,8 @@ def connection_manager(policy: GatewayPolicy, addresses: Addresses) -> dict[str,
             *jwt_filters(policy),
             typed("envoy.filters.http.ext_authz", ext_authz(policy, addresses)),
             *health_filter(policy, addresses),
-            typed("envoy.filters.http.lua", body_filter()),
+            typed("envoy.filters.http.header_mutation", answer_filter()),
+            typed("envoy.filters.http.lua", body_filter(policy)),
             typed("envoy.filters.http.router", {"@type": f"{TYPE}.filters.http.router.v3.Router", "suppress_envoy_headers": True}),
         ],
     }
