@@ -92,7 +92,7 @@ class Decider:
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
 
     async def decide(self, call: Call, request_id: str, is_gone: IsGone, trace_id: str | None = None) -> dict[str, str]:
-        """The headers that let a request through; RefusedError otherwise, ServingError when the keys are not to be had."""
+        """The headers that let a request through; RefusedError otherwise, ServingError when the keys are not to be had, or the decision cannot be told."""
         passed, redacted, started_s = None, None, self._clock()
         try:
             ring = self._keys.current()
@@ -109,7 +109,12 @@ class Decider:
         except ServingError:
             self._count(call, passed, "failed", 503, started_s)
             raise
-        self._write(call, request_id, trace_id, passed, redacted=redacted)
+        try:
+            self._write(call, request_id, trace_id, passed, redacted=redacted)
+        except ServingError:  # it is not let through, so nobody will report its end
+            self._close(request_id, 0)
+            self._count(call, passed, "failed", 503, started_s)
+            raise
         self._count(call, passed, "let through", 200, started_s)
         if redacted is None:
             return self._grants(passed)

@@ -7,9 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from policy_client import policy_client
 
 from stack.serving.audit_log import FIRST, AuditLog, Decision, verify_log
+from stack.serving.decisions import Decider
 from stack.serving.errors import ServingError
+from stack.serving.keys import ApiKey, KeyRing, hash_key
+from stack.serving.policy import load_policy
+from stack.serving.policy_app import build_answerer
+from stack.serving.tenants import RateClass
 
 
 def decision(number: int) -> Decision:
@@ -164,11 +170,29 @@ def test_a_line_that_the_volume_has_no_room_for_leaves_no_half_behind_and_the_ch
     assert (verdict.entries, verdict.faults) == (7, ())
 
 
-def test_a_write_that_fails_is_an_error_of_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(file: int, line: bytes) -> int:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+def fails(file: int, line: bytes) -> int:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+
+def test_a_write_that_fails_is_an_error_of_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = AuditLog(log)
     monkeypatch.setattr(os, "write", fails)
     with pytest.raises(ServingError, match="cannot be written: Input/output error"):
         writer.write(decision(6))
+
+
+def test_a_decision_that_cannot_be_told_lets_nothing_through_and_gives_its_slot_and_tokens_back(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = RateClass(concurrent_requests=1, tokens_per_minute=5000)
+    policy = load_policy().model_copy(update={"classes": {"default": limits}})
+    ring, write = KeyRing((ApiKey(tenant="clinic", sha256=hash_key("sp-client")),)), os.write
+    client = policy_client(build_answerer(Decider(policy, ring, "sp-engine", audit=AuditLog(log))))
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 3000}
+
+    def ask(number: int) -> int:
+        headers = {"authorization": "Bearer sp-client", "x-request-id": str(number)}
+        return client.post("/v1/chat/completions", json=body, headers=headers).status_code
+
+    monkeypatch.setattr(os, "write", fails)
+    assert [ask(number) for number in range(3)] == [503, 503, 503]
+    monkeypatch.setattr(os, "write", write)
+    assert [ask(3), ask(4)] == [200, 429]
