@@ -40,7 +40,10 @@ def status(*, run_dir: RunDirOption = None, as_json: JsonOption = False) -> None
 
 
 def restart(*, run_dir: RunDirOption = None) -> None:
-    """Restart the engines in turn: each finishes its requests while the others of its model answer. Waits until all are ready."""
+    """Restart the engines in turn: each finishes its requests while the others of its model answer. Waits until all are ready.
+
+    A model's only engine is replaced by one that starts beside it where there is room, else stopped first; `restart` in the deployment file decides otherwise.
+    """
     from stack.serving.errors import PartEndedError
     from stack.serving.fleet import read_status
 
@@ -50,7 +53,7 @@ def restart(*, run_dir: RunDirOption = None) -> None:
     said, begun, deadline = "", False, time.monotonic() + BEGIN_S
     while True:
         now = read_status(folder)
-        begun = begun or now.restarting is not None
+        begun = begun or now.restarting is not None or now.restarts_begun > before.restarts_begun
         if now.restarting not in {None, said}:
             said = now.restarting or ""
             typer.echo(said, err=True)
@@ -59,6 +62,8 @@ def restart(*, run_dir: RunDirOption = None) -> None:
         if not begun and time.monotonic() > deadline:
             raise PartEndedError(f"the session did not begin to restart: see what `stackproof serve` printed (logs: {folder})")
         time.sleep(POLL_S)
+    if now.restart_error is not None:
+        raise PartEndedError(f"the restart stopped: {now.restart_error} (logs: {folder})")
     if any(new.restarts <= old.restarts for old, new in zip(before.engines, now.engines, strict=True)) or not now.ready:
         raise PartEndedError(f"not every engine was restarted: see `stackproof status` (logs: {folder})")
 

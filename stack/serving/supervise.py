@@ -39,11 +39,13 @@ class Supervisor:
         self._states: tuple[object, ...] = ()
         self._restarting: threading.Thread | None = None
         self._doing: str | None = None
+        self._restart_error: str | None = None
+        self._restarts_begun = 0
 
     def turn(self) -> None:
         """PartEndedError when something is given up without which nothing is served."""
         self._session.check()
-        states = (*((keeper.state, keeper.restarts) for keeper in self._session.keepers), self._doing)
+        states = (*((keeper.state, keeper.restarts) for keeper in self._session.keepers), self._doing, self._restarts_begun)
         if states != self._states or time.monotonic() - self._written >= STATUS_EVERY_S:
             self._tell_changes(states)
             write_status(self.status())
@@ -66,6 +68,8 @@ class Supervisor:
             api_key_file=str(session.api_key_file),
             run_dir=str(session.run_dir),
             restarting=self._doing,
+            restarts_begun=self._restarts_begun,
+            restart_error=self._restart_error,
             parts=(*engines, *others),
             budgets=budgets[:MOST_BUDGETS],
             budgets_left_out=len(budgets[MOST_BUDGETS:]),
@@ -79,7 +83,8 @@ class Supervisor:
         if self._admin is None:
             self._say("there is no gateway to keep requests away from an engine that restarts")
             return
-        self._doing = "beginning"
+        self._doing, self._restart_error = "beginning", None
+        self._restarts_begun += 1
         self._restarting = threading.Thread(target=self._restart, args=(self._admin,), daemon=True)
         self._restarting.start()
 
@@ -104,6 +109,7 @@ class Supervisor:
         try:
             self._session.fleet.restart_in_turn(admin, longest_s=policy.timeouts.response_s, say=self._note)
         except StackproofError as error:
+            self._restart_error = str(error)
             self._say(f"the restart stopped: {error}")
         finally:
             self._doing = None

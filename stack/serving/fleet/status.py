@@ -52,6 +52,8 @@ class SessionStatus(Frozen):
     api_key_file: str
     run_dir: str
     restarting: str | None = Field(default=None, description="What a rolling restart does now")
+    restarts_begun: int = 0
+    restart_error: str | None = Field(default=None, description="Why the last restart stopped before its end")
     parts: tuple[PartStatus, ...]
     budgets: tuple[TenantBudget, ...] = Field(default=(), description="Tenants with a daily budget, the one nearest to its end first")
     budgets_left_out: int = Field(default=0, description="Tenants more that have one")
