@@ -12,6 +12,8 @@ from hypothesis import settings
 from otlp_receiver import Collector, start_collector
 from xdist.scheduler import LoadFileScheduling
 
+from stack.serving.deployment import DeployedModel
+from stack.serving.models import CI_MODEL
 from stack.serving.policy import Tracing, load_policy
 from stack.serving.session import Session, serve_session
 
@@ -63,5 +65,5 @@ def engine_spans() -> Iterator[Collector]:
 def served(engine_spans: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     """The CI model behind the gateway, traced, on free ports, once per test session (about 30 s to start)."""
     policy = load_policy().model_copy(update={"tracing": Tracing(endpoint=engine_spans.endpoint)})
-    with serve_session(policy=policy, run_dir=tmp_path_factory.mktemp("served")) as session:
+    with serve_session(DeployedModel(model=CI_MODEL, enforce_eager=True), policy=policy, run_dir=tmp_path_factory.mktemp("served")) as session:
         yield session

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stack.cli.eager import EagerOption
 from stack.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def values(
     *,
     model: Annotated[str, typer.Option("--model", help="Name of a model in the catalog.")] = DEFAULT_MODEL,
     deployment: Annotated[
-        Path | None, typer.Option("--deployment", metavar="FILE", help="YAML file that names several models, engines and canaries, as for `stackproof serve`.")
+        Path | None,
+        typer.Option("--deployment", metavar="FILE", help="YAML file that names several models, engines and canaries, as for `stackproof serve`."),
     ] = None,
     inventory: Annotated[
         Path | None,
@@ -31,6 +33,7 @@ def values(
     ] = None,
     policy: Annotated[Path | None, typer.Option("--policy", metavar="FILE", help="YAML file that says what may pass the gateway; a strict one ships.")] = None,
     max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
+    enforce_eager: EagerOption = False,
     name: Annotated[str, typer.Option("--name", help="Prefix of every Kubernetes object.")] = "stackproof",
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", dir_okay=False, writable=True, help="Write to this file instead of standard output.")
@@ -46,15 +49,15 @@ def values(
     from stack.serving.deployment import load_deployment
     from stack.serving.helm_pools import lay_out_pods
     from stack.serving.helm_values import chart_values, deployment_values, values_yaml
-    from stack.serving.plan import inventory_hardware
+    from stack.serving.plan import EAGER_ASKED, inventory_hardware
 
     if deployment is not None:
-        if model != DEFAULT_MODEL or max_model_len is not None:
-            raise ServingError("--deployment names models and their plans: leave --model and --max-model-len out")
+        if model != DEFAULT_MODEL or max_model_len is not None or enforce_eager:
+            raise ServingError("--deployment names models and their plans: leave --model, --max-model-len and --enforce-eager out")
         pools = lay_out_pods(load_deployment(deployment), inventory_hardware(_inventory(inventory)))
         made = deployment_values(pools, load_policy(policy), name=name)
     else:
-        plan = make_plan(_inventory(inventory), find_model(model), max_model_len=max_model_len)
+        plan = make_plan(_inventory(inventory), find_model(model), max_model_len=max_model_len, eager=EAGER_ASKED if enforce_eager else None)
         made = chart_values(plan, load_policy(policy), name=name)
     if out is not None:
         write_atomic(out, values_yaml(made))

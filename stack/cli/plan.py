@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from stack.cli.eager import EagerOption
 from stack.cli.output import JsonOption, print_json, print_table
 from stack.runtime.errors import StackproofError
 
@@ -41,6 +42,7 @@ def plan(
         str | None, typer.Option("--hardware", metavar="NAME[:DEVICES[xNODES]]", help="Plan for catalogued accelerators, as in h100-sxm:8x2.")
     ] = None,
     max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
+    enforce_eager: EagerOption = False,
     quantization: Annotated[Quantization | None, typer.Option("--quantization", help="Cast the weights as they are loaded; answers change.")] = None,
     kv_cache_dtype: Annotated[Quantization | None, typer.Option("--kv-cache-dtype", help="Hold keys and values in this type; answers change.")] = None,
     draft: Annotated[str | None, typer.Option("--draft", metavar="MODEL", help="Speculative decoding with this small model of the catalog.")] = None,
@@ -76,6 +78,7 @@ def plan(
         draft=find_model(draft) if draft is not None else None,
         level=parse_service_level(slo) if slo is not None else None,
         profile=device,
+        eager=_eager(asked=enforce_eager, here=inventory is None and hardware is None),
     )
     if form in (Format.vllm, Format.helm, Format.ray):
         sys.stdout.write(_rendered(chosen, form))
@@ -125,6 +128,16 @@ def _print_beside(rows: "tuple[Beside, ...]") -> None:
     told = [(row.what, f"{row.predicted_tokens_per_s:,.1f}", f"{row.measured_tokens_per_s or 0:,.1f}", f"{row.ratio or 0:.1%}") for row in rows]
     print_table(("", "at most, tokens/s (computed)", "measured, tokens/s", "of it"), told, title="The run beside the ceilings for its load")
     typer.echo(f"decode and prefill together would have kept an ideal engine busy {used_share(rows) or 0:.0%} of the time")
+
+
+def _eager(*, asked: bool, here: bool) -> str | None:
+    """Why the model is not compiled, if it is not; of another machine nobody knows what it lacks."""
+    from stack.serving.compiler import why_no_compiler
+    from stack.serving.plan import EAGER_ASKED
+
+    if asked:
+        return EAGER_ASKED
+    return why_no_compiler() if here else None
 
 
 def _hardware(inventory: Path | None, hardware: str | None) -> "Hardware":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stack.cli.eager import EagerOption
 from stack.cli.output import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def serve(
     gateway: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Put Envoy in front, or serve the bare engine on --port.")] = True,
     policy: Annotated[Path | None, typer.Option("--policy", help="YAML file that says what may pass the gateway; a strict one ships.")] = None,
     max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
+    enforce_eager: EagerOption = False,
     evidence: Annotated[Path | None, typer.Option("--evidence", help="Write signed records of the model and of the service to this folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +53,7 @@ def serve(
     reporter = Reporter()
     rules = load_policy(policy)
     with serve_deployment(
-        _deployment(model, replicas, max_model_len, deployment, gateway=gateway),
+        _deployment(model, replicas, max_model_len, deployment, gateway=gateway, enforce_eager=enforce_eager),
         run_dir=run_dir,
         port=port,
         engine_port=engine_port,
@@ -71,7 +73,7 @@ def serve(
         _look_after(session, reporter)
 
 
-def _deployment(model: str | None, replicas: int, max_model_len: int | None, file: Path | None, *, gateway: bool) -> "Deployment":
+def _deployment(model: str | None, replicas: int, max_model_len: int | None, file: Path | None, *, gateway: bool, enforce_eager: bool) -> "Deployment":
     """From a file, or one model from the options; ServingError when both are given, or several engines without a gateway."""
     from stack.serving.deployment import DeployedModel, Deployment, load_deployment
     from stack.serving.errors import ServingError
@@ -79,9 +81,11 @@ def _deployment(model: str | None, replicas: int, max_model_len: int | None, fil
     if max_model_len is not None and max_model_len < 1:
         raise ServingError(f"--max-model-len: must be at least 1, got {max_model_len}")
     if file is None:
-        found = Deployment(models=(DeployedModel(model=model or DEFAULT_MODEL, replicas=replicas, max_model_len=max_model_len),))
-    elif model is not None or replicas != 1 or max_model_len is not None:
-        raise ServingError("--deployment: the file says which models, how many engines and which context: leave --model, --replicas and --max-model-len out")
+        one = DeployedModel(model=model or DEFAULT_MODEL, replicas=replicas, max_model_len=max_model_len, enforce_eager=enforce_eager)
+        found = Deployment(models=(one,))
+    elif model is not None or replicas != 1 or max_model_len is not None or enforce_eager:
+        names = "--model, --replicas, --max-model-len and --enforce-eager"
+        raise ServingError(f"--deployment: the file says which models, how many engines, which context and what is compiled: leave {names} out")
     else:
         found = load_deployment(file)
     if found.engines > 1 and not gateway:

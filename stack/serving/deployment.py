@@ -20,6 +20,7 @@ class Variant(Frozen):
     model: str = Field(min_length=1, description="Name in the catalog of models")
     replicas: int = Field(default=1, ge=1, le=MOST_ENGINES, description="Engines, each with the whole model")
     max_model_len: int | None = Field(default=None, gt=0, description="Shorten the context to this many tokens")
+    enforce_eager: bool = Field(default=False, description="Start without compiling the model: sooner ready the first time, slower ever after")
 
 
 class Canary(Variant):

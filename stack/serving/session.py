@@ -17,6 +17,7 @@ from stack.runtime.places import cache_dir
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
 from stack.serving.chat import read_key
+from stack.serving.compiler import why_no_compiler
 from stack.serving.deployment import DeployedModel, Deployment
 from stack.serving.endpoint import Endpoint
 from stack.serving.envoy_process import start_envoy, start_policy_service
@@ -100,18 +101,17 @@ class Session(Endpoint):
 
 @contextmanager
 def serve_session(
-    model: str = CI_MODEL,
+    model: str | DeployedModel = CI_MODEL,
     *,
     run_dir: Path | None = None,
     port: int | None = None,
     engine_port: int | None = None,
     gateway: bool = True,
     policy: GatewayPolicy | None = None,
-    max_model_len: int | None = None,
     reporter: Reporter | None = None,
 ) -> Iterator[Session]:
     """Serve one catalog model by one engine until the block ends: see `serve_deployment`."""
-    deployment = Deployment(models=(DeployedModel(model=model, max_model_len=max_model_len),))
+    deployment = Deployment(models=(DeployedModel(model=model) if isinstance(model, str) else model,))
     with serve_deployment(deployment, run_dir=run_dir, port=port, engine_port=engine_port, gateway=gateway, policy=policy, reporter=reporter) as session:
         yield session
 
@@ -137,7 +137,7 @@ def serve_deployment(
         if number is not None:
             require_free(LOOPBACK, number, option=option)
     inventory, rules = collect_inventory(), policy or load_policy()
-    pools = lay_out(deployment, inventory)
+    pools = lay_out(deployment, inventory, eager=why_no_compiler())
     manifests = {pool.catalog.name: _weights(pool.catalog, say) for pool in pools}
     started_ns = time.monotonic_ns()
     public_port = port or free_port()

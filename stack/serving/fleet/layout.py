@@ -6,20 +6,23 @@ from stack.hardware_profiles import Inventory
 from stack.serving.deployment import DeployedModel, Deployment, Variant
 from stack.serving.gateway import Pool, Served
 from stack.serving.models import find_model
-from stack.serving.plan import EnginePlan, Hardware, inventory_hardware, make_plan, share_of
+from stack.serving.plan import EAGER_ASKED, EnginePlan, Hardware, inventory_hardware, make_plan, share_of
 from stack.serving.pools import EngineSpec, PoolSpec
 
 ENGINE = "engine"
 
 
-def lay_out(deployment: Deployment, inventory: Inventory) -> tuple[PoolSpec, ...]:
-    """Every engine gets an equal share of the hardware. ServingError when a share is too small for its model, with the arithmetic."""
+def lay_out(deployment: Deployment, inventory: Inventory, *, eager: str | None = None) -> tuple[PoolSpec, ...]:
+    """Every engine gets an equal share of the hardware. ServingError when a share is too small for its model, with the arithmetic.
+
+    `eager` says why nothing can be compiled here, if it cannot.
+    """
     whole, engines = inventory_hardware(inventory), deployment.engines
     hardware = share_of(whole, engines)
     pools: list[PoolSpec] = []
     for number, (model, variant, canary_of) in enumerate(_variants(deployment), start=1):
         catalog = find_model(variant.model)
-        plan = make_plan(hardware, catalog, max_model_len=variant.max_model_len)
+        plan = make_plan(hardware, catalog, max_model_len=variant.max_model_len, eager=EAGER_ASKED if variant.enforce_eager else eager)
         started = sum(len(pool.engines) for pool in pools)
         name = ENGINE if len(pools) == 0 else f"{ENGINE}-pool-{number}"
         specs = tuple(_engine(started + index, engines, model, plan, hardware) for index in range(variant.replicas))

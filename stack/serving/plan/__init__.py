@@ -5,7 +5,7 @@ to vLLM arguments, Helm values and a Ray Serve configuration. It never reads a f
 """
 
 from stack.serving.plan.hardware import Hardware, catalog_hardware, inventory_hardware
-from stack.serving.plan.make import make_plan
+from stack.serving.plan.make import EAGER_ASKED, make_plan
 from stack.serving.plan.memory import BLOCK_TOKENS, GIB, plan_memory
 from stack.serving.plan.models import EnginePlan, MemoryArithmetic, Parallel, Reason
 from stack.serving.plan.service_level import ServiceLevel, parse_service_level
@@ -13,6 +13,7 @@ from stack.serving.plan.shares import share_of
 
 __all__ = [
     "BLOCK_TOKENS",
+    "EAGER_ASKED",
     "GIB",
     "EnginePlan",
     "Hardware",

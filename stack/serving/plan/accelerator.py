@@ -8,6 +8,7 @@ from stack.serving.plan.models import KvDType, Reason
 from stack.serving.plan.roofline import Rates
 
 UTILIZATION = 0.9
+COMPILED = "captured graphs pay for their capture at once"
 UNKNOWN_SEQUENCES = 256
 MOST_SEQUENCES = 1024
 TOKENS_A_REQUEST = 512
@@ -57,7 +58,4 @@ def step_tokens(hardware: Hardware) -> tuple[int, str]:
 
 
 def memory_reasons() -> list[Reason]:
-    return [
-        Reason(choice="gpu_memory_utilization", value=str(UTILIZATION), why="the rest stays free for the driver and other processes"),
-        Reason(choice="enforce_eager", value="false", why="captured graphs pay for their capture at once"),
-    ]
+    return [Reason(choice="gpu_memory_utilization", value=str(UTILIZATION), why="the rest stays free for the driver and other processes")]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stack.serving.plan.models import EnginePlan
 
+IN_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+"""Spelled as a class: on a CPU vLLM takes its short name, `uni`, for its default, which starts a worker."""
 GAUDI_BLOCK = 128
 """Tokens of a KV block that Gaudi's plug-in is built for."""
 
@@ -35,6 +37,8 @@ def engine_options(plan: EnginePlan) -> dict[str, Any]:
         options["enable_expert_parallel"] = True
     if spread.nodes > 1:
         options["distributed_executor_backend"] = "ray"
+    elif plan.in_process:
+        options["distributed_executor_backend"] = IN_PROCESS
     options |= {"enable_prefix_caching": plan.prefix_caching, "enable_chunked_prefill": plan.chunked_prefill}
     if plan.draft is not None:
         options["speculative_config"] = {"method": "draft_model", "model": plan.draft, "num_speculative_tokens": plan.draft_tokens}
@@ -81,4 +85,7 @@ def environment(plan: EnginePlan) -> dict[str, str]:
         variables["VLLM_CPU_NUM_OF_RESERVED_CPU"] = str(plan.cpu_reserved)
         if not plan.cpu_pinned:
             variables["OMP_NUM_THREADS"] = str(plan.cpu_threads)
+        if not plan.enforce_eager:
+            # vLLM 0.32 stores what it compiled ahead of time in a form that it fails to load; what PyTorch stores is found again.
+            variables["VLLM_USE_AOT_COMPILE"] = "0"
     return variables

@@ -19,6 +19,7 @@ from stack.serving.plan.roofline import Rates
 from stack.serving.plan.service_level import ServiceLevel
 
 MAX_N = 4
+EAGER_ASKED = "asked for: sooner ready the first time, slower ever after"
 LEAST_CONTEXT = 2048
 """A context that nobody asked to shorten is shortened to fit, but not below this."""
 
@@ -36,7 +37,7 @@ class Basis:
     why_tokens: str
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 (each is an option of `stackproof plan`)
     source: Inventory | Hardware,
     model: CatalogModel,
     *,
@@ -46,11 +47,13 @@ def make_plan(
     draft: CatalogModel | None = None,
     level: ServiceLevel | None = None,
     profile: Profile | None = None,
+    eager: str | None = None,
 ) -> EnginePlan:
     """The plan for this hardware; ServingError with the arithmetic in one line when memory is short or the service level is out of reach.
 
     Accelerators whose driver answers are taken, else the processor. `max_model_len` shortens the context; without it the context is
-    the model's, or the longest that fits. `profile` gives measured rates in place of published ones; `level` needs either.
+    the model's, or the longest that fits. `profile` gives measured rates in place of published ones; `level` needs either. `eager` says why the model is
+    not to be compiled; without it, it is.
     """
     hardware = inventory_hardware(source) if isinstance(source, Inventory) else source
     length, why_length = _length(model, max_model_len)
@@ -80,7 +83,7 @@ def make_plan(
         *why_scheduling(draft),
         why_tools(model),
     )
-    return _plan(basis, chosen, hardware, quantization=quantization, reasons=reasons)
+    return _plan(basis, chosen, hardware, quantization=quantization, eager=eager, reasons=reasons)
 
 
 def _on_cpu(hardware: Hardware, model: CatalogModel, profile: Profile | None, quantization: str | None) -> Basis:
@@ -123,11 +126,13 @@ def _on_accelerator(hardware: Hardware, model: CatalogModel, profile: Profile | 
     return Basis(job, spreads(hardware, model), rates, None, "the weights' own type", why_sequences, why_tokens)
 
 
-def _plan(basis: Basis, chosen: Chosen, hardware: Hardware, *, quantization: str | None, reasons: tuple[Reason, ...]) -> EnginePlan:
+def _plan(basis: Basis, chosen: Chosen, hardware: Hardware, *, quantization: str | None, eager: str | None, reasons: tuple[Reason, ...]) -> EnginePlan:
     job, cores = basis.job, basis.cores
     last = (
         cpu.core_reasons(cores, hardware.cpu, shared_by=hardware.shared_by) if cores is not None and hardware.cpu is not None else accelerator.memory_reasons()
     )
+    compiled = cpu.COMPILED if cores is not None else accelerator.COMPILED
+    why_eager = Reason(choice="enforce_eager", value=str(eager is not None).lower(), why=eager or compiled)
     return EnginePlan(
         model=job.model.name,
         device=job.device,
@@ -139,7 +144,7 @@ def _plan(basis: Basis, chosen: Chosen, hardware: Hardware, *, quantization: str
         max_num_seqs=chosen.batch.sequences,
         max_num_batched_tokens=chosen.batch.tokens,
         max_n=MAX_N,
-        enforce_eager=cores is not None,
+        enforce_eager=eager is not None,
         kv_cache_dtype=job.kv_cache_dtype,
         draft=job.draft.name if job.draft is not None else None,
         draft_tokens=DRAFT_TOKENS if job.draft is not None else None,
@@ -147,9 +152,10 @@ def _plan(basis: Basis, chosen: Chosen, hardware: Hardware, *, quantization: str
         cpu_threads=cores.threads if cores is not None else None,
         cpu_reserved=cores.reserved if cores is not None else None,
         cpu_pinned=cores.pinned if cores is not None else None,
+        in_process=cores is not None and cores.in_process,
         gpu_memory_utilization=accelerator.UTILIZATION if cores is None else None,
         memory=chosen.memory,
-        reasons=(*reasons, *last),
+        reasons=(*reasons, *last, why_eager),
     )
 
 

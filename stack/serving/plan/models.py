@@ -95,6 +95,7 @@ class EnginePlan(Frozen):
     cpu_threads: int | None = Field(default=None, description="Cores that compute; CPU only")
     cpu_reserved: int | None = Field(default=None, description="Cores kept free for API server, gateway and clients; CPU only")
     cpu_pinned: bool | None = Field(default=None, description="Whether each computing thread is bound to a core; CPU only")
+    in_process: bool = Field(default=False, description="The engine computes in its own process, without a worker; CPU only")
     gpu_memory_utilization: float | None = Field(default=None, description="Accelerators only")
     memory: MemoryArithmetic
     reasons: tuple[Reason, ...]

@@ -61,8 +61,8 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
         return found.model_copy(update={"chat": found.chat.model_copy(update={"tool_parser": "hermes"})})
 
     models = (
-        DeployedModel(model=CI_MODEL, name=GENERATOR, max_model_len=2048),
-        DeployedModel(model=CI_MODEL, name=EMBEDDER, task="embed", max_model_len=2048),
+        DeployedModel(model=CI_MODEL, name=GENERATOR, max_model_len=2048, enforce_eager=True),
+        DeployedModel(model=CI_MODEL, name=EMBEDDER, task="embed", max_model_len=2048, enforce_eager=True),
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "find_model", with_parser)

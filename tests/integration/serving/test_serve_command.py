@@ -21,7 +21,7 @@ from stack.runtime.net import free_port
 from stack.serving.evidence import recompute
 
 pytestmark = pytest.mark.slow
-COMMAND = [sys.executable, "-m", "stack.cli.main", "serve"]
+COMMAND = [sys.executable, "-m", "stack.cli.main", "serve", "--enforce-eager"]
 
 
 def wait_for(what: Callable[[], bool], *, timeout_s: float) -> None:

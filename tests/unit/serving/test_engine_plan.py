@@ -14,19 +14,27 @@ MakeInventory = Callable[..., Inventory]
 MODEL = find_model(CI_MODEL)
 
 
-def test_a_small_cpu_gets_the_whole_context_and_keeps_a_core_free(make_inventory: MakeInventory) -> None:
+def test_a_small_cpu_gets_the_whole_context_and_computes_on_all_cores_in_one_process(make_inventory: MakeInventory) -> None:
     plan = make_plan(make_inventory(cores=2), MODEL)
-    assert (plan.device, plan.dtype, plan.max_model_len, plan.cpu_threads, plan.cpu_reserved) == ("cpu", "bfloat16", 8192, 1, 1)
+    assert (plan.device, plan.dtype, plan.max_model_len, plan.cpu_threads, plan.cpu_reserved) == ("cpu", "bfloat16", 8192, 2, 0)
     assert plan.memory.weights_bytes == 134515008 * 2
     assert plan.memory.kv_tokens == 8192 * CPU_FULL_SEQUENCES
     assert plan.environment()["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
-    assert plan.environment()["OMP_NUM_THREADS"] == "1"
+    assert plan.environment()["OMP_NUM_THREADS"] == "2"
+    assert "vllm.v1.executor.uniproc_executor.UniProcExecutor" in plan.vllm_arguments()
 
 
 def test_a_large_cpu_binds_its_threads(make_inventory: MakeInventory) -> None:
     plan = make_plan(make_inventory(cores=PIN_CORES), MODEL)
     assert plan.environment()["VLLM_CPU_OMP_THREADS_BIND"] == "auto"
     assert "OMP_NUM_THREADS" not in plan.environment()
+    assert "--distributed-executor-backend" not in plan.vllm_arguments()
+
+
+def test_a_model_is_compiled_unless_something_speaks_against_it(make_inventory: MakeInventory) -> None:
+    compiled, eager = make_plan(make_inventory(), MODEL), make_plan(make_inventory(), MODEL, eager="no compiler here")
+    assert ("--enforce-eager" in compiled.vllm_arguments(), "--enforce-eager" in eager.vllm_arguments()) == (False, True)
+    assert [reason.why for reason in eager.reasons if reason.choice == "enforce_eager"] == ["no compiler here"]
 
 
 def test_every_number_in_the_plan_has_its_reason(make_inventory: MakeInventory) -> None:

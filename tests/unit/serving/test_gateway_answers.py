@@ -2,6 +2,7 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from stack.serving.gateway.answers import STATUS, TOLD, any_but
 
 LETTERS = st.text(alphabet="ab-:", max_size=5)

@@ -33,7 +33,8 @@ def removed(policy: GatewayPolicy) -> set[str]:
 def test_nothing_is_traced_or_scraped_unless_the_policy_says_where() -> None:
     config = render_envoy(load_policy(), LOCAL)
     assert "tracing" not in manager()
-    assert {key for key, _ in walk(config)} & {"layered_runtime", "opentelemetry"} == set()
+    assert {key for key, _ in walk(config)} & {"opentelemetry"} == set()
+    assert [layer["name"] for layer in config["layered_runtime"]["layers"]] == ["own"]
     assert [listener["name"] for listener in config["static_resources"]["listeners"]] == ["gateway"]
     assert "trace_id" not in manager()["access_log"][0]["typed_config"]["log_format"]["json_format"]
 
