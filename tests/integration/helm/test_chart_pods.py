@@ -24,7 +24,7 @@ from otlp_receiver import Collector, start_collector
 from pods_here import POD, Pods, publish, start_engine_stub
 from secured import COLLECTOR, LOGIN, SECURED
 
-from stack.privacy import create_key
+from stack.privacy import create_key, read_key
 from stack.serving.audit_log import AuditLog, Decision, verify_log
 from stack.serving.helm_values import chart_values, values_yaml
 from stack.serving.keys import ApiKey, hash_key, write_keys
@@ -231,6 +231,12 @@ def test_the_audit_log_of_the_pod_has_every_decision_and_verifies_with_the_comma
     assert request_id in log.read_text()
     assert KEY not in log.read_text()
     assert log.stat().st_mode & 0o077 == 0
+
+
+def test_the_documented_command_makes_a_key_for_pseudonyms(tmp_path: Path) -> None:
+    recipe = next(part for part in (ROOT / "docs" / "kubernetes.md").read_text().split("```sh\n") if "pii.key" in part.split("```")[0]).split("```")[0]
+    subprocess.run(["/bin/sh", "-eu", "-c", recipe], cwd=tmp_path, check=True, timeout=10)
+    assert read_key(tmp_path / "pii.key").fingerprint
 
 
 def test_the_documented_export_takes_one_chain_out_of_the_files_of_each_pod(tmp_path: Path) -> None:
