@@ -6,7 +6,7 @@ from stack.serving.deployment import Deployment
 from stack.serving.fleet.layout import ENGINE
 from stack.serving.listed import ListedModel
 from stack.serving.models import find_model
-from stack.serving.plan import Hardware, make_plan
+from stack.serving.plan import EAGER_ASKED, Hardware, make_plan
 from stack.serving.pools import EngineSpec, PoolSpec
 
 
@@ -22,7 +22,7 @@ def lay_out_pods(deployment: Deployment, hardware: Hardware) -> tuple[PoolSpec, 
             if variant is None:
                 continue
             catalog = find_model(variant.model)
-            plan = make_plan(hardware, catalog, max_model_len=variant.max_model_len)
+            plan = make_plan(hardware, catalog, max_model_len=variant.max_model_len, eager=EAGER_ASKED if variant.enforce_eager else None)
             name = f"{ENGINE}-pool-{len(pools) + 1}" if pools else ENGINE
             engines = tuple(EngineSpec(f"{name}-{number}", model.public_name, model.task, plan) for number in range(1, variant.replicas + 1))
             percent = model.canary.percent if beside is not None and model.canary is not None else 0

@@ -34,6 +34,12 @@ def test_every_engine_is_planned_for_a_whole_machine_however_many_there_are(hard
     assert [len(pool.engines) for pool in pools] == [4, 1]
 
 
+def test_a_variant_that_is_not_to_be_compiled_is_not(hardware: Hardware) -> None:
+    model = DeployedModel(model=SMALL, canary=Canary(model=SMALL, enforce_eager=True, percent=1))
+    compiled, eager = (pool.plan.enforce_eager for pool in lay_out_pods(site(model), hardware))
+    assert (compiled, eager) == (False, True)
+
+
 def test_pools_are_named_in_order_and_a_canary_knows_whom_it_stands_beside(hardware: Hardware) -> None:
     canary = Canary(model=SMALL, max_model_len=4096, percent=2.5)
     pools = lay_out_pods(site(DeployedModel(model=SMALL, name="a"), DeployedModel(model=SMALL, name="b", canary=canary)), hardware)
