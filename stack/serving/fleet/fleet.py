@@ -142,14 +142,14 @@ class Fleet:
         old = self.keepers[name]
         try:
             self._await(admin, new)
-            say(f"the new {name} is ready, the old one finishes what it has")
-            self._drain(admin, name, longest_s=longest_s, say=say)
         except StackproofError as error:
             with self._publishing:
                 self._arriving.pop(name)
             self._publish(pool)
             new.keeper.stop()
             raise StackproofError(f"the new {name} did not come up, and the old one goes on: {error}") from None
+        say(f"the new {name} is ready, the old one finishes what it has")
+        self._drain(admin, name, longest_s=longest_s, say=say)
         with self._publishing:
             new.keeper.restarts = old.restarts + 1
             self.keepers[name], self.addresses[name], self.engines[name] = new.keeper, new.address, new.engine
@@ -183,8 +183,13 @@ class Fleet:
             time.sleep(WATCH_S)
 
     def _drain(self, admin: GatewayAdmin, name: str, *, longest_s: float, say: Callable[[str], None]) -> None:
+        """Take an engine out of service. Where the gateway cannot be asked nothing is waited for, and nobody is left who waits: its requests ended with it."""
         self.keepers[name].drain()
-        left = self._drained(admin, self.addresses[name], longest_s)
+        try:
+            left = self._drained(admin, self.addresses[name], longest_s)
+        except ServingError as error:
+            say(f"{name}: requests under way are not waited for: {error}")
+            return
         if left:
             say(f"{name}: {left} requests did not end within {longest_s:.0f} s and are cut off")
 
