@@ -128,10 +128,12 @@ class Budgets:
 
     def state(self, unix_s: float) -> DayState:
         """As it is now."""
-        with self._lock:
+        with self._lock:  # decisions wait for it: what takes time is done outside
             self._begin(unix_s)
-            tenants = {name: TenantDay(rate_class=day.rate_class, requests=day.requests, tokens=day.tokens) for name, day in self._days.items()}
-            return DayState(day=datetime.fromtimestamp(self._number * DAY_S, UTC).date(), tenants=tenants)
+            number, counts = self._number, [(name, day.rate_class, day.requests, day.tokens) for name, day in self._days.items()]
+        # Not validated again: names and classes were when they came.
+        tenants = {name: TenantDay.model_construct(rate_class=each, requests=requests, tokens=tokens) for name, each, requests, tokens in counts}
+        return DayState.model_construct(format="stackproof.budgets/v1", day=datetime.fromtimestamp(number * DAY_S, UTC).date(), tenants=tenants)
 
     def _begin(self, unix_s: float) -> None:
         """A new day forgets the one before. A clock that was put back gives nobody anything: the counts stay, for the day it shows now."""
