@@ -33,7 +33,16 @@ from stack.serving.weights import model_dir
 
 STREAMS, INPUT_TOKENS, OUTPUT_TOKENS, SEED = 8, 64, 32, 7
 MEMORY_SHARE = "0.6"
-OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "VLLM_HOST_IP", "VLLM_MEDIA_URL_ALLOW_REDIRECTS", "VLLM_MAX_N_SEQUENCES")
+RULES = (
+    "HF_HUB_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+    "VLLM_NO_USAGE_STATS",
+    "DO_NOT_TRACK",
+    "VLLM_HOST_IP",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS",
+    "VLLM_MAX_N_SEQUENCES",
+)
+"""Variables without which no engine is started here."""
 
 
 class Defaults(EnginePlan):
@@ -43,7 +52,7 @@ class Defaults(EnginePlan):
         return ("--served-model-name", served_name or self.model, "--gpu-memory-utilization", MEMORY_SHARE)
 
     def environment(self) -> dict[str, str]:
-        return {name: value for name, value in super().environment().items() if name in OFFLINE}
+        return {name: value for name, value in super().environment().items() if name in RULES}
 
 
 @contextmanager
