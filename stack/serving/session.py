@@ -172,8 +172,8 @@ def serve_deployment(
             parts = _start_gateway(rules, deployment, fleet, public_port, files, stack)
             url, key_file, admin = f"http://{LOOPBACK}:{public_port}", files.api_key, files.admin
             if rules.tls is None:
-                for pool in pools:
-                    first_answer(url, key=read_key(key_file) or "", model=pool.served_name, task=pool.task)
+                for pool in pools:  # the engines have answered: a tenant whose day is used up keeps nobody from starting
+                    first_answer(url, key=read_key(key_file) or "", model=pool.served_name, task=pool.task, limited=rules.limits_tenants)
             else:  # the listener's certificate names the site's host, and a client's may be asked for: neither is ours to have
                 url = url.replace("http:", "https:")
         yield Session(

@@ -130,8 +130,10 @@ def _fips() -> bool:
         return False
 
 
-def first_answer(url: str, *, key: str, model: str, task: Task = "generate") -> None:
-    """One real token, or one real vector; ServingError when the endpoint does not give it."""
+def first_answer(url: str, *, key: str, model: str, task: Task = "generate", limited: bool = False) -> None:
+    """One real token, or one real vector; ServingError when the endpoint does not give it. Where the asker is `limited`, that he has used up his limit is an
+    answer too: 429.
+    """
     path, body = CHAT_PATH, {"model": model, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "temperature": 0}
     if task == "embed":
         path, body = EMBEDDINGS_PATH, {"model": model, "input": "Hello"}
@@ -139,7 +141,7 @@ def first_answer(url: str, *, key: str, model: str, task: Task = "generate") -> 
         answer = httpx.post(f"{url}{path}", json=body, headers={"authorization": f"Bearer {key}"}, timeout=COMPLETION_TIMEOUT_S, trust_env=False)
     except httpx.TransportError as error:
         raise ServingError(f"{url} did not complete a first prompt: {error or type(error).__name__}") from None
-    if answer.status_code != httpx.codes.OK:
+    if answer.status_code != httpx.codes.OK and not (limited and answer.status_code == httpx.codes.TOO_MANY_REQUESTS):
         raise ServingError(f"{url} did not complete a first prompt: HTTP {answer.status_code}: {answer.text[:200]}")
 
 

@@ -1,14 +1,17 @@
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 from stack.hardware_profiles import Inventory
 from stack.runtime.process import Child
+from stack.serving.errors import ServingError
 from stack.serving.models import CI_MODEL, find_model
 from stack.serving.plan import make_plan
-from stack.serving.vllm_process import engine_environment, explain_death, root_cause
+from stack.serving.vllm_process import engine_environment, explain_death, first_answer, root_cause
 
 LOG = """\
 (Worker pid=12) ERROR 11-24 05:59:16 [multiproc_executor.py:870] WorkerProc failed to start.
@@ -39,6 +42,14 @@ def test_the_engine_inherits_no_switch_of_ours_and_gets_its_key_outside_the_argu
     assert "sp-secret" not in " ".join(plan.vllm_arguments())
     assert environment["TMPDIR"] == str(tmp_path)
     assert (tmp_path / "engine").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(("status", "limited", "fails"), [(200, False, False), (429, False, True), (429, True, False), (503, True, True), (403, True, True)])
+def test_a_limit_that_is_used_up_is_an_answer_where_there_are_limits(status: int, limited: bool, fails: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httpx, "post", lambda *_, **__: httpx.Response(status, text="told"))
+    expected = pytest.raises(ServingError, match=f"did not complete a first prompt: HTTP {status}: told") if fails else contextlib.nullcontext()
+    with expected:
+        first_answer("http://x", key="k", model="m", limited=limited)
 
 
 @pytest.mark.parametrize(
