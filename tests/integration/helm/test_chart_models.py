@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,7 +31,7 @@ from stack.serving.helm_pools import lay_out_pods
 from stack.serving.helm_values import CHART_NAME, cluster_addresses, deployment_values, values_yaml
 from stack.serving.keys import ApiKey, hash_key, write_keys
 from stack.serving.plan import inventory_hardware
-from stack.serving.policy import GatewayPolicy, Routing, load_policy
+from stack.serving.policy import GatewayPolicy, Routing, Tracing, load_policy
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +183,31 @@ def test_the_real_envoy_accepts_it(policy: GatewayPolicy, tmp_path: Path) -> Non
     (tmp_path / "envoy.yaml").write_text(made(policy)["gateway"]["config"])
     done = subprocess.run([envoy_binary(), "-c", tmp_path / "envoy.yaml", "--mode", "validate"], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stderr
+
+
+# vLLM's own parser, and what it made of the arguments.
+PARSE = """
+import json, sys
+from vllm.entrypoints.launchers.cli_args import make_arg_parser
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+parser = make_arg_parser(FlexibleArgumentParser())
+json.dump([vars(parser.parse_args(arguments)) for arguments in json.load(sys.stdin)], sys.stdout, default=str)
+"""
+
+
+def test_the_engine_itself_takes_the_arguments_of_every_pool_those_for_spans_and_vectors_included() -> None:
+    traced = load_policy().model_copy(update={"tracing": Tracing(endpoint="http://otel-collector.observability:4318/v1/traces")})
+    values = made(traced)
+    given = [values["engine"]["args"], *(pool["args"] for pool in values["pools"].values())]
+    done = subprocess.run([sys.executable, "-c", PARSE], input=json.dumps(given), capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
+    parsed = json.loads(done.stdout[done.stdout.index("[{") :])
+    assert {each["otlp_traces_endpoint"] for each in parsed} == {"http://otel-collector.observability:4318/v1/traces"}
+    assert [(each["served_model_name"], each["max_model_len"], each["runner"]) for each in parsed] == [
+        (["small"], 8192, "auto"),
+        (["small"], 4096, "auto"),
+        (["vectors"], 8192, "pooling"),
+    ]
 
 
 def test_values_are_the_same_at_every_rendering_and_of_one_model_as_ever() -> None:
