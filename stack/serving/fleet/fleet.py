@@ -76,7 +76,8 @@ class Fleet:
         for pool in self.pools:
             for engine in pool.engines:
                 beside = f" ({engine.name})" if len(self.keepers) > 1 else ""
-                with reporter.step(f"Starting vLLM with {engine.plan.model} on {engine.plan.device}{beside}") as step:
+                compiling = ", compiled first; --enforce-eager leaves that out" if engine.plan.device == "cpu" and not engine.plan.enforce_eager else ""
+                with reporter.step(f"Starting vLLM with {engine.plan.model} on {engine.plan.device}{beside}{compiling}") as step:
                     self.keepers[engine.name].wait(step.tick)
 
     def stop(self) -> None:
