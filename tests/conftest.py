@@ -21,7 +21,7 @@ from stack.serving.session import Session, serve_session
 settings.register_profile("stackproof", deadline=None)
 settings.load_profile("stackproof")
 
-ENGINE = re.compile(r'served: Session|serve_session\(|start_engine\(|main", "serve"|"demo", "--quick"')
+ENGINE = re.compile(r'served: Session|serve_session\(|start_engine\(|STACKPROOF, "serve"|main", "serve"|"demo", "--quick"')
 UNIT = Path(__file__).parent / "unit"
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that press Ctrl-C would wait for ever.

@@ -12,6 +12,7 @@ import pytest
 from stack.hardware_profiles import collect_inventory
 from stack.serving import CI_MODEL, find_model, make_plan
 from stack.serving.plan import EnginePlan
+from stack.serving.plan.arguments import IN_PROCESS
 from stack.serving.ray_serve import serve_config
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ def test_the_installed_vllm_understands_every_argument_of_every_plan() -> None:
         assert (parsed["enforce_eager"], parsed["trust_remote_code"], parsed["load_format"]) == (plan.enforce_eager, False, "safetensors")
         assert (parsed["tensor_parallel_size"], parsed["pipeline_parallel_size"], parsed["data_parallel_size"]) == (spread.tensor, spread.pipeline, spread.data)
         assert parsed["enable_expert_parallel"] is spread.expert
-        assert parsed["distributed_executor_backend"] == ("ray" if spread.nodes > 1 else None)
+        assert parsed["distributed_executor_backend"] == ("ray" if spread.nodes > 1 else IN_PROCESS if plan.in_process else None)
         assert (parsed["enable_prefix_caching"], parsed["enable_chunked_prefill"]) == (True, True)
         assert (parsed["quantization"], parsed["kv_cache_dtype"]) == (plan.quantization, plan.kv_cache_dtype)
         assert parsed["kv_cache_memory_bytes"] == (plan.memory.kv_cache_bytes if plan.device == "cpu" else None)

@@ -21,7 +21,8 @@ from stack.runtime.net import free_port
 from stack.serving.evidence import recompute
 
 pytestmark = pytest.mark.slow
-COMMAND = [sys.executable, "-m", "stack.cli.main", "serve", "--enforce-eager"]
+STACKPROOF = [sys.executable, "-m", "stack.cli.main"]
+COMMAND = [*STACKPROOF, "serve", "--enforce-eager"]
 
 
 def wait_for(what: Callable[[], bool], *, timeout_s: float) -> None:
@@ -84,7 +85,7 @@ def test_killed_while_starting_it_leaves_nothing_and_a_dead_engine_is_started_ag
 
         taken = run_serve("--port", str(free_port()), "--run-dir", str(run_dir))
         assert (taken.returncode, taken.stderr.count("another session is served from here")) == (2, 1)
-        stopped = subprocess.run([*COMMAND[:-1], "stop", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=60, check=False)
+        stopped = subprocess.run([*STACKPROOF, "stop", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=60, check=False)
         assert (stopped.returncode, stopped.stderr) == (0, "")
         assert second.wait(timeout=30) == 0
     assert not processes_of(run_dir)
@@ -98,7 +99,7 @@ def test_killed_while_starting_it_leaves_nothing_and_a_dead_engine_is_started_ag
 
 
 def status(run_dir: Path) -> dict[str, Any]:
-    done = subprocess.run([*COMMAND[:-1], "status", "--json", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([*STACKPROOF, "status", "--json", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=30, check=False)
     found: dict[str, Any] = json.loads(done.stdout)[0]
     return found
 
