@@ -21,8 +21,9 @@ from stack.serving.errors import ServingError
 
 FIRST = "0" * 64
 """What the first line has for the digest of the one before."""
-SEAL = ',"sha256":"'
+SEAL = b',"sha256":"'
 FILE_BYTES = 64 << 20
+ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 TAIL_BYTES = 64 << 10
 """More than a line ever has."""
 
@@ -68,9 +69,9 @@ class AuditLog:
 
         ServingError when it cannot be written: then nothing may come of the decision.
         """
-        route = f"{decision.method} {decision.path}"
-        told = {name: value for name, value in vars(decision).items() if name not in {"method", "path"}}
-        self._append({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "route": route, **told})
+        told = {"time": _now(), "route": f"{decision.method} {decision.path}", **vars(decision)}
+        del told["method"], told["path"]
+        self._append(told)
 
     def _append(self, content: dict[str, Any]) -> None:
         line, digest = _seal({"sequence": self._sequence + 1, "previous": self._previous, **content})
@@ -113,7 +114,7 @@ class AuditLog:
         if torn:
             os.ftruncate(self._file, size - len(torn))
             self._size -= len(torn)
-            self._append({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "decision": "resumed", "torn_bytes": len(torn)})
+            self._append({"time": _now(), "decision": "resumed", "torn_bytes": len(torn)})
 
 
 @dataclass(frozen=True)
@@ -157,16 +158,20 @@ def _gap(entry: dict[str, Any], expected: int, previous: str) -> str | None:
     return None
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def _seal(content: dict[str, Any]) -> tuple[bytes, str]:
     """A line and its digest."""
-    text = json.dumps(content, separators=(",", ":"))[:-1]
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f'{text}{SEAL}{digest}"}}\n'.encode(), digest
+    text = ENCODE(content)[:-1].encode()
+    digest = hashlib.sha256(text).hexdigest()
+    return b'%b%b%b"}\n' % (text, SEAL, digest.encode()), digest
 
 
 def _read(line: bytes) -> dict[str, Any] | None:
     """An entry whose digest is right, without the newline."""
-    text, _, rest = line.rpartition(SEAL.encode())
+    text, _, rest = line.rpartition(SEAL)
     if rest != f'{hashlib.sha256(text).hexdigest()}"}}'.encode():
         return None
     try:

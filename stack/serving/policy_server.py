@@ -7,8 +7,11 @@ import asyncio
 import gc
 import logging
 import signal
+import types
+from collections.abc import Coroutine, Generator
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httptools
 import uvloop
@@ -74,7 +77,7 @@ class Connection(asyncio.Protocol):
             return
         path, _, query = self._url.partition(b"?")
         asked = Asked(self._parser.get_method().decode(), path.decode("latin-1"), query, self._headers, b"".join(self._body))
-        self.answering = asyncio.get_running_loop().create_task(self._answer(asked))
+        self.answering = begin(self._answer(asked))
 
     async def _answer(self, asked: Asked) -> None:
         try:
@@ -91,6 +94,33 @@ class Connection(asyncio.Protocol):
     def _write(self, answer: Answer) -> None:
         if not self._gone:
             self._transport.write(framed(answer))
+
+
+def begin(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+    """Run it until it waits for something, and then as a task; None when it never did, as most answers do not.
+
+    What the eager tasks of Python 3.12 are for: a turn of the loop for each answer took a tenth of its time.
+    """
+    try:
+        waited_for = coroutine.send(None)
+    except StopIteration:
+        return None
+    return asyncio.get_running_loop().create_task(_rest(coroutine, waited_for))
+
+
+@types.coroutine
+def _rest(coroutine: Coroutine[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            came = yield waited_for
+        except BaseException as error:  # of the task: it was cancelled, or what it waited for failed
+            step = partial(coroutine.throw, error)
+        else:
+            step = partial(coroutine.send, came)
+        try:
+            waited_for = step()
+        except StopIteration:
+            return
 
 
 def framed(answer: Answer) -> bytes:

@@ -62,7 +62,7 @@ def of_the_policy_service() -> dict[str, set[str]]:
         name, labels = getattr(collector, "_name", ""), set(getattr(collector, "_labelnames", ()))
         kinds = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}.get(getattr(collector, "_type", ""), ())
         found |= {f"{name}{suffix}": labels for suffix in kinds}
-    return found | dict.fromkeys(DAY, {"tenant", "kind"})
+    return found | {name: {"tenant", "kind"} for name in DAY}
 
 
 def of_the_engine() -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from stack.serving.errors import ServingError
 from stack.serving.policy_app import Answer, Answerer, Asked, HasLeft
-from stack.serving.policy_server import Connection, framed, serve
+from stack.serving.policy_server import Connection, begin, framed, serve
 
 
 async def echo(asked: Asked, has_left: HasLeft) -> Answer:
@@ -141,3 +141,39 @@ def test_no_header_breaks_out_of_its_line(value: str) -> None:
 def test_a_socket_that_cannot_be_had_is_named(tmp_path: Path) -> None:
     with pytest.raises(ServingError, match=r"cannot listen on .*nowhere"):
         serve(echo, socket=tmp_path / "nowhere" / "s", host="127.0.0.1", port=0)
+
+
+def test_what_never_waits_is_done_at_once_and_what_waits_goes_on_as_a_task() -> None:
+    steps: list[str] = []
+
+    async def work(event: asyncio.Event | None) -> None:
+        steps.append("begun")
+        try:
+            if event is not None:
+                await event.wait()
+                await asyncio.sleep(0)
+                await asyncio.to_thread(steps.append, "in a thread")
+        except asyncio.CancelledError:
+            steps.append("cancelled")
+            raise
+        steps.append("done")
+
+    async def go() -> None:
+        assert begin(work(None)) is None
+        assert steps == ["begun", "done"]
+        event = asyncio.Event()
+        task = begin(work(event))
+        assert task is not None
+        assert steps[2:] == ["begun"]
+        event.set()
+        await task
+        assert steps[3:] == ["in a thread", "done"]
+        cancelled = begin(work(asyncio.Event()))
+        assert cancelled is not None
+        await asyncio.sleep(0)  # it waits
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert steps[5:] == ["begun", "cancelled"]
+
+    asyncio.run(go())
