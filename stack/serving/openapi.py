@@ -119,7 +119,8 @@ def _message(fields: dict[str, Any]) -> dict[str, Any]:
     text = {"anyOf": [form for form in fields["content"]["anyOf"] if form != NULL]}
     calls = next(form for form in fields["tool_calls"]["anyOf"] if form != NULL)
     named = next(form for form in fields["tool_call_id"]["anyOf"] if form != NULL)
-    bare = {**fields, "content": text, "tool_calls": {"anyOf": [{"type": "array", "maxItems": 0}, NULL]}, "reasoning": NULL, "tool_call_id": NULL}
+    none = {"tool_calls": {"anyOf": [{"type": "array", "maxItems": 0}, NULL]}, "reasoning": NULL, "reasoning_content": NULL, "tool_call_id": NULL}
+    bare = {**fields, "content": text, **none}
     said = {**fields, "role": {"const": "assistant"}, "tool_call_id": NULL}
     forms = (
         ({**bare, "role": {"enum": ["system", "developer", "user"]}}, ["role", "content"]),

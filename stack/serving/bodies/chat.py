@@ -36,6 +36,7 @@ class Message(Body):
     tool_calls: list[ToolCall] | None = None
     tool_call_id: Name | None = None
     reasoning: str | None = None
+    reasoning_content: str | None = Field(default=None, description="An older name of `reasoning`; the engine reads it as that")
     # An answer has these as null, and clients send answers back as they came.
     refusal: None = None
     annotations: None = None
@@ -47,8 +48,8 @@ class Message(Body):
     @model_validator(mode="after")
     def _fits_its_role(self, info: ValidationInfo) -> Self:
         caps = caps_of(info)
-        if self.role != "assistant" and (self.tool_calls or self.reasoning is not None):
-            raise ValueError("`tool_calls` and `reasoning` belong to the assistant")
+        if self.role != "assistant" and (self.tool_calls or self.reasoning is not None or self.reasoning_content is not None):
+            raise ValueError("`tool_calls`, `reasoning` and `reasoning_content` belong to the assistant")
         if (self.role == "tool") != (self.tool_call_id is not None):
             raise ValueError("`tool_call_id` goes with role tool, and only with it")
         if self.content is None and not self.tool_calls:
@@ -68,7 +69,7 @@ class Message(Body):
     @property
     def chars(self) -> int:
         content = sum(len(part.text) for part in self.content) if isinstance(self.content, list) else len(self.content or "")
-        return content + len(self.reasoning or "") + (sum(call.chars for call in self.tool_calls) if self.tool_calls else 0)
+        return content + len(self.reasoning or "") + len(self.reasoning_content or "") + (sum(call.chars for call in self.tool_calls) if self.tool_calls else 0)
 
 
 class ChatBody(Sampling):
@@ -107,8 +108,8 @@ class ChatBody(Sampling):
             yield Passage(field, message.text, foreign=message.role in FOREIGN_ROLES)
             for call in message.tool_calls or ():
                 yield Passage(field, call.function.arguments, foreign=False)
-            if message.reasoning:
-                yield Passage(field, message.reasoning, foreign=False)
+            for thought in filter(None, (message.reasoning, message.reasoning_content)):
+                yield Passage(field, thought, foreign=False)
         for index, tool in enumerate(self.tools or ()):
             yield Passage(f"tools.{index}", tool.function.description or "", foreign=False)
 

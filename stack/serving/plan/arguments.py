@@ -21,8 +21,8 @@ def engine_options(plan: EnginePlan) -> dict[str, Any]:
     spread = plan.parallel
     options: dict[str, Any] = {"dtype": plan.dtype.value, "max_model_len": plan.max_model_len, "max_num_seqs": plan.max_num_seqs}
     options["max_num_batched_tokens"] = plan.max_num_batched_tokens
-    if plan.quantization is not None:
-        options["quantization"] = plan.quantization
+    named = {"quantization": plan.quantization, "reasoning_parser": plan.reasoning_parser}
+    options |= {name: value for name, value in named.items() if value is not None}
     if plan.kv_cache_dtype != "auto":
         options["kv_cache_dtype"] = plan.kv_cache_dtype
     if plan.device == "cpu":

@@ -13,7 +13,18 @@ from stack.serving.plan.load import device_rates
 from stack.serving.plan.memory import Job, max_context, own_quantization
 from stack.serving.plan.models import EnginePlan, KvDType, Parallel, Reason
 from stack.serving.plan.parallel import spreads
-from stack.serving.plan.reasons import DRAFT_TOKENS, tool_parser, why_batch, why_cache, why_quantization, why_scheduling, why_spread, why_tools
+from stack.serving.plan.reasons import (
+    DRAFT_TOKENS,
+    reasoning_parser,
+    tool_parser,
+    why_batch,
+    why_cache,
+    why_quantization,
+    why_reasoning,
+    why_scheduling,
+    why_spread,
+    why_tools,
+)
 from stack.serving.plan.refusal import refusal
 from stack.serving.plan.roofline import Rates
 from stack.serving.plan.service_level import ServiceLevel
@@ -82,6 +93,7 @@ def make_plan(  # noqa: PLR0913 (each is an option of `stackproof plan`)
         *chosen.reasons,
         *why_scheduling(draft),
         why_tools(model),
+        why_reasoning(model),
     )
     return _plan(basis, chosen, hardware, quantization=quantization, eager=eager, reasons=reasons)
 
@@ -149,6 +161,7 @@ def _plan(basis: Basis, chosen: Chosen, hardware: Hardware, *, quantization: str
         draft=job.draft.name if job.draft is not None else None,
         draft_tokens=DRAFT_TOKENS if job.draft is not None else None,
         tool_parser=tool_parser(job.model),
+        reasoning_parser=reasoning_parser(job.model),
         cpu_threads=cores.threads if cores is not None else None,
         cpu_reserved=cores.reserved if cores is not None else None,
         cpu_pinned=cores.pinned if cores is not None else None,

@@ -92,6 +92,9 @@ class EnginePlan(Frozen):
     draft: str | None = Field(default=None, description="Small model that guesses tokens ahead; None: no speculative decoding")
     draft_tokens: int | None = Field(default=None, description="Tokens the draft guesses at a time")
     tool_parser: str | None = Field(default=None, description="Reads the calls of tools the model writes, as vLLM spells it; None: it is offered no tools")
+    reasoning_parser: str | None = Field(
+        default=None, description="Tells the model's reasoning from its answer, as vLLM spells it; None: whatever it writes is the answer"
+    )
     cpu_threads: int | None = Field(default=None, description="Cores that compute; CPU only")
     cpu_reserved: int | None = Field(default=None, description="Cores kept free for API server, gateway and clients; CPU only")
     cpu_pinned: bool | None = Field(default=None, description="Whether each computing thread is bound to a core; CPU only")

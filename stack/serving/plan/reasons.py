@@ -11,6 +11,8 @@ from stack.serving.plan.service_level import ServiceLevel
 
 DRAFT_TOKENS = 3
 """Tokens a draft guesses at a time."""
+ENDLESS_PARSERS = frozenset({"granite"})
+"""Reasoning parsers of vLLM 0.32 without an `is_reasoning_end`: the engine waits for that end before it holds an answer to its grammar."""
 
 
 def why_quantization(model: CatalogModel, asked: str | None) -> Reason:
@@ -83,3 +85,17 @@ def why_tools(model: CatalogModel) -> Reason:
     parser = tool_parser(model)
     why = "reads the calls of tools in the form this model writes them" if parser else "the catalog names no form in which this model calls tools"
     return Reason(choice="tool_parser", value=parser or "none", why=why)
+
+
+def reasoning_parser(model: CatalogModel) -> str | None:
+    named = model.chat.reasoning_parser if model.chat is not None else None
+    return None if named in ENDLESS_PARSERS else named
+
+
+def why_reasoning(model: CatalogModel) -> Reason:
+    parser = reasoning_parser(model)
+    if parser is None and model.chat is not None and model.chat.reasoning_parser is not None:
+        why = f"the engine's parser {model.chat.reasoning_parser} cannot tell where reasoning ends, so answers would no longer be held to JSON schemas"
+        return Reason(choice="reasoning_parser", value="none", why=why)
+    why = "parts what this model thinks from what it answers" if parser else "the catalog names no form in which this model thinks before it answers"
+    return Reason(choice="reasoning_parser", value=parser or "none", why=why)

@@ -70,6 +70,7 @@ def test_the_installed_vllm_understands_every_argument_of_every_plan() -> None:
         assert (parsed["quantization"], parsed["kv_cache_dtype"]) == (plan.quantization, plan.kv_cache_dtype)
         assert parsed["kv_cache_memory_bytes"] == (plan.memory.kv_cache_bytes if plan.device == "cpu" else None)
         assert (parsed["speculative_config"] or {}).get("model") == plan.draft
+        assert parsed["reasoning_parser"] == (plan.reasoning_parser or "")
         assert (parsed["tool_call_parser"], parsed["enable_auto_tool_choice"]) == (plan.tool_parser, plan.tool_parser is not None)
         if plan.gpu_memory_utilization is not None:
             assert parsed["gpu_memory_utilization"] == plan.gpu_memory_utilization

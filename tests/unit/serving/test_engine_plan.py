@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plan_cases import hardware_of
 
 from stack.hardware_profiles import Accelerator, Inventory
 from stack.serving.errors import ServingError
@@ -41,6 +42,25 @@ def test_every_number_in_the_plan_has_its_reason(make_inventory: MakeInventory) 
     plan = make_plan(make_inventory(), MODEL)
     assert {"device", "dtype", "max_model_len", "max_num_seqs", "kv_cache", "cpu_threads", "enforce_eager"} <= {reason.choice for reason in plan.reasons}
     assert all(reason.why for reason in plan.reasons)
+
+
+@pytest.mark.parametrize(
+    ("model", "parser", "why"),
+    [
+        ("gpt-oss-20b", "openai_gptoss", "parts what this model thinks"),
+        ("qwen3-8b", "qwen3", "parts what this model thinks"),
+        ("granite-3.3-8b-instruct", None, "parser granite cannot tell where reasoning ends"),
+        ("smollm2-135m-instruct", None, "names no form in which this model thinks"),
+    ],
+)
+def test_reasoning_is_parted_from_the_answer_where_that_leaves_schemas_in_force(model: str, parser: str | None, why: str) -> None:
+    plan = make_plan(hardware_of({"hardware": "h100-sxm:2"}), find_model(model))
+    (told,) = [reason for reason in plan.reasons if reason.choice == "reasoning_parser"]
+    assert (plan.reasoning_parser, told.value) == (parser, parser or "none")
+    assert why in told.why
+    arguments = plan.vllm_arguments()
+    assert ("--reasoning-parser" in arguments) is (parser is not None)
+    assert parser is None or arguments[arguments.index("--reasoning-parser") + 1] == parser
 
 
 def test_short_memory_shrinks_the_kv_cache_before_it_refuses(make_inventory: MakeInventory) -> None:

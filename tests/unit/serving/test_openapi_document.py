@@ -37,6 +37,7 @@ MESSAGES = st.lists(
             "tool_calls": st.sampled_from([None, [], [CALL], [{**CALL, "type": "code"}], [CALL] * 33]),
             "tool_call_id": st.sampled_from([None, "", "1"]),
             "reasoning": st.sampled_from([None, "a"]),
+            "reasoning_content": st.sampled_from([None, "a"]),
             "audio": st.sampled_from([None, {}]),
         },
     ),

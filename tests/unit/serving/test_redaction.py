@@ -118,7 +118,7 @@ def test_every_text_is_searched_but_names_and_keys() -> None:
         "model": "m",
         "messages": [
             {"role": "user", "content": f"Write to {MAIL}", "name": MAIL},
-            {"role": "assistant", "content": "Yes", "reasoning": f"{MAIL} it is", "tool_calls": [
+            {"role": "assistant", "content": "Yes", "reasoning": f"{MAIL} it is", "reasoning_content": f"so {MAIL}", "tool_calls": [
                 {"id": MAIL, "type": "function", "function": {"name": "send", "arguments": "{}", "parsed_arguments": {"to": MAIL}}}]},
             {"role": "tool", "tool_call_id": MAIL, "content": [{"type": "text", "text": MAIL}]},
         ],
@@ -132,7 +132,7 @@ def test_every_text_is_searched_but_names_and_keys() -> None:
         f'"tool_call_id": "{MAIL}"', '"tool_call_id": "kept"'
     ).replace(MAIL, "[EMAIL]").replace('"kept"', f'"{MAIL}"')
     made = redact_body(body_bytes, lambda found: find_all(found, FIVE), Mask())
-    assert made.counts == {"email": 11}
+    assert made.counts == {"email": 12}
 
 
 def test_prompts_and_texts_to_embed_are_searched() -> None:

@@ -112,6 +112,7 @@ def test_personal_data_is_found_wherever_text_may_stand() -> None:
         chat({"role": "user", "content": parts}),
         chat(hello, {"role": "assistant", "tool_calls": [call]}),
         chat(hello, {"role": "assistant", "content": "x", "reasoning": mail}),
+        chat(hello, {"role": "assistant", "content": "x", "reasoning_content": mail}),
         chat({"role": "tool", "content": mail, "tool_call_id": "1"}),
         chat(hello, tools=[tool]),
     ):

@@ -41,6 +41,7 @@ def test_a_conversation_with_calls_and_their_results_passes() -> None:
 def test_an_answer_of_the_engine_may_be_sent_back_as_it_came() -> None:
     as_it_came = dict.fromkeys(("refusal", "annotations", "audio", "function_call")) | {"role": "assistant", "reasoning": "He asks.", "content": "Hi"}
     check(messages=[HELLO, as_it_came, HELLO])
+    check(messages=[HELLO, {**as_it_came, "reasoning": None, "reasoning_content": "He asks."}, HELLO])
     parsed = {**CALL, "index": 0, "function": {**CALL["function"], "parsed_arguments": {"city": "Nairobi"}}}
     check(messages=[HELLO, {**as_it_came, "parsed": {"city": "Nairobi"}, "tool_calls": [parsed]}])
 
@@ -73,7 +74,13 @@ def test_arguments_are_the_models_making_and_need_not_be_json(text: str) -> None
         ({"tools": [tool()], "tool_choice": {"type": "function", "function": {"name": "other"}}}, "field `tool_choice.function.name`"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "field `messages.0`: `tool_call_id` goes with role tool"),
         ({"messages": [{"role": "user", "content": "x", "tool_call_id": "1"}]}, "field `messages.0`: `tool_call_id` goes with role tool"),
-        ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "field `messages.0`: `tool_calls` and `reasoning` belong"),
+        (
+            {"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]},
+            "field `messages.0`: `tool_calls`, `reasoning` and `reasoning_content` belong",
+        ),
+        ({"messages": [{"role": "user", "content": "x", "reasoning_content": "y"}]}, "`reasoning_content` belong to the assistant"),
+        ({"messages": [{"role": "assistant", "content": "x", "reasoning_content": ["y"]}]}, "field `messages.0.reasoning_content`"),
+        ({"messages": [{"role": "assistant", "content": "x", "reasoning_content": "y" * CAPS.text_chars}]}, "field `messages: their characters`"),
         ({"messages": [{"role": "assistant", "tool_calls": []}]}, "field `messages.0`: `content` is missing"),
         ({"messages": [{"role": "assistant", "tool_calls": [CALL] * (CAPS.tools + 1)}]}, f"field `messages.0`: at most {CAPS.tools} `tool_calls`"),
         ({"messages": [{"role": "assistant", "content": "x", "audio": {"id": "1"}}]}, "field `messages.0.audio`"),
