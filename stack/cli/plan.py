@@ -56,6 +56,9 @@ def plan(
         Path | None, typer.Option("--measured", metavar="RUN", help="Folder of a `bench run` against this plan's engine: its rates beside the ceilings.")
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="vllm: its arguments; helm: values of the chart; ray: a Ray Serve LLM configuration.")] = Format.text,
+    model_path: Annotated[
+        Path | None, typer.Option("--model-path", metavar="DIR", help="With --format ray: where the model lies, the same on every machine.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how the engine would run a model on this machine, or on another, with the reason for each choice."""
@@ -66,6 +69,8 @@ def plan(
 
     if as_json and form not in (Format.text, Format.json):
         raise StackproofError(f"--json and --format {form} ask for two forms: leave one out")
+    if model_path is not None and form is not Format.ray:
+        raise StackproofError("--model-path: goes with --format ray alone; `stackproof serve` finds the model itself")
     entry, target = find_model(model), _hardware(inventory, hardware)
     device = load_profile(profile) if profile is not None else None
     kv: Literal["auto", "fp8"] = "auto" if kv_cache_dtype is None else "fp8"
@@ -81,7 +86,7 @@ def plan(
         eager=_eager(asked=enforce_eager, here=inventory is None and hardware is None),
     )
     if form in (Format.vllm, Format.helm, Format.ray):
-        sys.stdout.write(_rendered(chosen, form))
+        sys.stdout.write(_rendered(chosen, form, model_path))
         return
     predictions = predict_plan(chosen, entry, target, profile=device)
     run = None if measured is None else _beside(measured, lambda case: predict_plan(chosen, entry, target, profile=device, case=case))
@@ -161,15 +166,15 @@ def _hardware(inventory: Path | None, hardware: str | None) -> "Hardware":
         raise StackproofError(describe_validation(error, source=str(inventory))) from None
 
 
-def _rendered(chosen: "EnginePlan", form: Format) -> str:
+def _rendered(chosen: "EnginePlan", form: Format, model_path: Path | None) -> str:
     if form is Format.vllm:
         import shlex
 
         return f"{shlex.join(chosen.vllm_arguments())}\n"
     if form is Format.ray:
-        from stack.serving.ray_serve import serve_yaml
+        from stack.serving.ray_serve import MODEL_PATH, serve_yaml
 
-        return serve_yaml(chosen)
+        return serve_yaml(chosen, model_path=str(model_path.absolute()) if model_path is not None else MODEL_PATH)
     from stack.serving import load_policy
     from stack.serving.helm_values import chart_values, values_yaml
 

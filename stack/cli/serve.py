@@ -15,6 +15,8 @@ from stack.cli.output import JsonOption, print_json
 if TYPE_CHECKING:
     from stack.runtime.progress import Reporter
     from stack.serving.deployment import Deployment
+    from stack.serving.endpoint import Endpoint
+    from stack.serving.policy import GatewayPolicy
     from stack.serving.session import Session
 
 POLL_S = 0.25
@@ -37,6 +39,10 @@ def serve(
     policy: Annotated[Path | None, typer.Option("--policy", help="YAML file that says what may pass the gateway; a strict one ships.")] = None,
     max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
     enforce_eager: EagerOption = False,
+    engine_url: Annotated[
+        str | None, typer.Option("--engine-url", metavar="URL", help="Only the gateway, before an engine that runs already, as Ray Serve: http://HOST:PORT.")
+    ] = None,
+    engine_key: Annotated[Path | None, typer.Option("--engine-key", metavar="FILE", help="With --engine-url: the key that the engine wants.")] = None,
     evidence: Annotated[Path | None, typer.Option("--evidence", help="Write signed records of the model and of the service to this folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,11 +53,27 @@ def serve(
     With --json, one line on stdout when a completion came through: gateway_url, engine_url, model, api_key_file.
     """
     from stack.runtime.progress import Reporter
+    from stack.serving.errors import ServingError
     from stack.serving.policy import load_policy
     from stack.serving.session import serve_deployment
 
     reporter = Reporter()
     rules = load_policy(policy)
+    if engine_url is not None:
+        ours = {
+            "--replicas": replicas != 1,
+            "--deployment": deployment is not None,
+            "--engine-port": engine_port is not None,
+            "--no-gateway": not gateway,
+            "--max-model-len": max_model_len is not None,
+            "--enforce-eager": enforce_eager,
+            "--evidence": evidence is not None,
+        }
+        _no_engine_of_ours(ours)
+        _only_in_front(engine_url, model or DEFAULT_MODEL, rules, engine_key=engine_key, run_dir=run_dir, port=port, as_json=as_json)
+        return
+    if engine_key is not None:
+        raise ServingError("--engine-key: goes with --engine-url; engines that are started here get a key of their own")
     with serve_deployment(
         _deployment(model, replicas, max_model_len, deployment, gateway=gateway, enforce_eager=enforce_eager),
         run_dir=run_dir,
@@ -63,14 +85,40 @@ def serve(
     ) as session:
         if evidence is not None:
             _write_evidence(session, evidence)
-        if as_json:
-            print_json(session.public(), indent=None)
-        else:
-            # Plain lines: a table would break the paths that are there to be copied.
-            for name, value in {**session.public(), "logs": str(session.run_dir), "ready_after": f"{session.ready_s:.1f} s"}.items():
-                typer.echo(f"{name:<13} {value}")
-            typer.echo("\n" + _curl(session.gateway_url, session.model, session.api_key_file))
+        _tell(session, as_json=as_json)
         _look_after(session, reporter)
+
+
+def _tell(session: "Endpoint", *, as_json: bool) -> None:
+    if as_json:
+        print_json(session.public(), indent=None)
+        return
+    # Plain lines: a table would break the paths that are there to be copied.
+    for name, value in {**session.public(), "logs": str(session.run_dir), "ready_after": f"{session.ready_s:.1f} s"}.items():
+        typer.echo(f"{name:<13} {value}")
+    typer.echo("\n" + _curl(session.gateway_url, session.model, session.api_key_file))
+
+
+def _no_engine_of_ours(given: dict[str, bool]) -> None:
+    """ServingError when an option that shapes engines, by whether it was given, comes with one that runs already."""
+    from stack.serving.errors import ServingError
+
+    if names := [name for name, was_given in given.items() if was_given]:
+        raise ServingError(f"--engine-url: that engine runs already: leave {', '.join(names)} out")
+
+
+def _only_in_front(url: str, model: str, policy: "GatewayPolicy", *, engine_key: Path | None, run_dir: Path | None, port: int, as_json: bool) -> None:
+    """Until Ctrl-C or SIGTERM; PartEndedError when a part of the gateway ends before."""
+    from stack.serving.in_front import serve_in_front
+
+    with serve_in_front(url, model, policy, engine_key=engine_key, run_dir=run_dir, port=port) as served:
+        _tell(served, as_json=as_json)
+        try:
+            while True:
+                served.check()
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            return
 
 
 def _deployment(model: str | None, replicas: int, max_model_len: int | None, file: Path | None, *, gateway: bool, enforce_eager: bool) -> "Deployment":

@@ -83,13 +83,19 @@ class Gateway:
 
 @contextmanager
 def gateway_before(
-    pools: tuple[Pool, ...], policy: GatewayPolicy, folder: Path, *, models: tuple[Served, ...] = (), listed: Path | None = None
+    pools: tuple[Pool, ...],
+    policy: GatewayPolicy,
+    folder: Path,
+    *,
+    models: tuple[Served, ...] = (),
+    listed: Path | None = None,
+    port: int | None = None,
 ) -> Iterator[Gateway]:
-    """A gateway before engines that somebody else runs, until the block ends; nobody starts it again.
+    """A gateway before engines that somebody else runs, until the block ends, on a free port unless one is named; nobody starts it again.
 
     `folder` has keys.json and engine.key, and gets configuration and logs.
     """
-    port = free_port()
+    port = port or free_port()
     with ExitStack() as stack:
         private = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stackproof-")))
         service = start_policy_service(

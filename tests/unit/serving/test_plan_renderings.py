@@ -50,8 +50,9 @@ def test_what_one_pod_cannot_hold_is_refused_with_the_way_out() -> None:
 
 def test_an_engine_over_two_machines_gets_a_bundle_a_worker_and_no_loopback_address() -> None:
     plan = plan_of("h100-8x2")
-    (application,) = serve_config(plan)["applications"]
+    application, health = serve_config(plan)["applications"]
     (config,) = application["args"]["llm_configs"]
+    assert (health["route_prefix"], health["args"]) == ("/health", {"application": application["name"]})
     assert len(config["placement_group_config"]["bundles"]) == 16
     assert config["engine_kwargs"]["pipeline_parallel_size"] == 2
     assert "VLLM_HOST_IP" not in config["runtime_env"]["env_vars"]
@@ -60,7 +61,7 @@ def test_an_engine_over_two_machines_gets_a_bundle_a_worker_and_no_loopback_addr
 
 
 def test_copies_of_the_attention_part_are_started_as_one_engine() -> None:
-    (application,) = serve_config(plan_of("h200-8-latent"))["applications"]
+    application, _ = serve_config(plan_of("h200-8-latent"))["applications"]
     assert application["import_path"] == "ray.serve.llm:build_dp_openai_app"
     config = application["args"]["llm_config"]
     assert (config["engine_kwargs"]["data_parallel_size"], len(config["placement_group_config"]["bundles"])) == (8, 1)
@@ -71,6 +72,16 @@ def test_a_ray_configuration_survives_its_file_and_listens_on_loopback(name: str
     plan = plan_of(name)
     assert yaml.safe_load(serve_yaml(plan)) == serve_config(plan)
     assert serve_config(plan)["http_options"]["host"] == "127.0.0.1"
+    assert serve_config(plan)["proxy_location"] == "HeadOnly"
+
+
+def test_on_a_processor_ray_is_asked_for_the_cores_that_compute_and_no_more() -> None:
+    plan = plan_of("cpu")
+    application, _ = serve_config(plan, model_path="/srv/model")["applications"]
+    (config,) = application["args"]["llm_configs"]
+    assert config["placement_group_config"]["bundles"] == [{"CPU": plan.cpu_threads}]
+    assert config["deployment_config"]["ray_actor_options"] == application["args"]["ingress_deployment_config"]["ray_actor_options"] == {"num_cpus": 0}
+    assert config["model_loading_config"] == {"model_id": plan.model, "model_source": "/srv/model"}
 
 
 def test_gaudi_is_refused_where_ray_has_no_back_end_for_it() -> None:
