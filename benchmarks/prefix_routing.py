@@ -62,7 +62,7 @@ USUAL = WAYS[:3]
 CONTEXT = 1024
 """Gives an engine a cache of four times as many tokens."""
 STREAMS = 8
-"""With fewer than 7 in flight at two engines, none is above the 1.5 times the average load at which `prefix` passes the next on, even with all of them."""
+"""With fewer than 8 in flight at two engines, `prefix` passes none on to the other engine: Envoy rounds the bound of 1.5 times the average load up."""
 SYSTEMS, LIVE, ROUNDS, CHAT_TURNS = 8, 16, 2, 3
 SYSTEM_TOKENS, USER_TOKENS, SAID_TOKENS, OUTPUT_TOKENS = 256, 64, 48, 8
 TEMPLATE_TOKENS = 5
