@@ -1,5 +1,6 @@
 """The plan as a Ray Serve LLM application on two machines of a real Ray cluster, behind the real gateway."""
 
+import contextlib
 import json
 import os
 import re
@@ -14,7 +15,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -137,6 +140,35 @@ def test_what_the_policy_does_not_allow_is_refused_before_ray_serve(served: OnTw
     # Ray Serve LLM answers there, to whoever reaches it.
     # Ray Serve LLM itself answers there, to whoever reaches it.
     assert httpx.post(f"{served.url}/tokenize", json={"model": CI_MODEL, "prompt": "x"}, headers=served.headers, timeout=10).status_code == 404
+
+
+def test_without_the_clusters_token_no_replica_reads_what_it_is_sent(served: OnTwoMachines) -> None:
+    """Replicas listen on every interface and unpickle what comes: for the token's holders alone."""
+    token = Path(served.settings["RAY_AUTH_TOKEN_PATH"]).read_text()
+    found = {port: (_called(port, None), _called(port, token)) for port in _replica_ports(served.settings)}
+    asked = {port: answers for port, answers in found.items() if answers[1] is not grpc.StatusCode.UNIMPLEMENTED}
+    assert len(asked) >= 3  # the model's, what passes requests on to it, and the one for /health
+    assert {without for without, _ in asked.values()} == {grpc.StatusCode.UNAUTHENTICATED}
+    assert {with_token for _, with_token in asked.values()} == {grpc.StatusCode.UNKNOWN}
+
+
+def _replica_ports(settings: dict[str, str]) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            ours = process.environ().get("RAY_AUTH_TOKEN_PATH") == settings["RAY_AUTH_TOKEN_PATH"]
+            if ours and " ".join(process.cmdline()).startswith("ray::ServeReplica"):
+                found += [each.laddr.port for each in process.net_connections(kind="tcp") if each.status == psutil.CONN_LISTEN]
+    return found
+
+
+def _called(port: int, token: str | None) -> grpc.StatusCode:
+    """How a port answers to a call of a replica with nothing in it."""
+    metadata = [("authorization", f"Bearer {token}")] if token else []
+    with grpc.insecure_channel(f"localhost:{port}") as channel, pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary("/ray.serve.ASGIService/HandleRequest")(b"", timeout=10, metadata=metadata)
+    code: grpc.StatusCode = raised.value.code()
+    return code
 
 
 def test_without_the_clusters_token_nobody_joins_it(served: OnTwoMachines, tmp_path: Path) -> None:
