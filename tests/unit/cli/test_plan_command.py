@@ -36,8 +36,9 @@ def test_the_text_shows_sum_class_arguments_and_ceilings() -> None:
 
 def test_the_forms_are_what_their_readers_take() -> None:
     assert said(*H100, "--format", "vllm").startswith("--served-model-name llama-3.1-405b-instruct --dtype bfloat16")
-    (application,) = yaml.safe_load(said(*H100, "--format", "ray"))["applications"]
+    application, _ = yaml.safe_load(said(*H100, "--format", "ray", "--model-path", "/srv/llama"))["applications"]
     assert application["name"] == "llama-3.1-405b-instruct"
+    assert application["args"]["llm_configs"][0]["model_loading_config"]["model_source"] == "/srv/llama"
     values = yaml.safe_load(said("--hardware", "mi300x", "--model", "phi-4", "--format", "helm"))
     assert values["engine"]["resources"]["limits"]["amd.com/gpu"] == "1"
 
@@ -46,6 +47,7 @@ BAD = [
     (("--inventory", "x", "--hardware", "l4"), "name two machines"),
     (("--inventory", "/nowhere/x"), "cannot be read"),
     (("--json", "--format", "ray"), "two forms"),
+    (("--model-path", "/srv/llama", "--format", "vllm"), "goes with --format ray alone"),
     ((*H100, "--format", "helm"), "render it with --format ray"),
 ]
 
