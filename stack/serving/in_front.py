@@ -51,7 +51,8 @@ def serve_in_front(
         require_free(LOOPBACK, port, option="--port")
     public_port = port or free_port()
     started_ns = time.monotonic_ns()
-    folder = (run_dir or cache_dir() / "sessions" / str(public_port)).resolve()
+    # Not beside the sessions: it has no status to show, and no engines to restart.
+    folder = (run_dir or cache_dir() / "gateways" / str(public_port)).resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     keys = api_key, own_engine_key = folder / "api.key", folder / "engine.key"
     with locked(folder):
