@@ -83,7 +83,7 @@ class Decider:
             if policy.redact_of(name) is not None and name not in self._redactors:
                 raise ServingError(f"class {name}: the policy takes personal data out of its requests, and nothing here does")
         self.policy, self.models, self._keys, self._audit, self._clock = policy, models, keys, audit, time.monotonic
-        self._engine_key, self._metrics = engine_key, metrics
+        self._engine_key, self._metrics, self._limits_tenants = engine_key, metrics, policy.limits_tenants
         longest_s = policy.timeouts.request_s + policy.timeouts.authorization_s + policy.timeouts.response_s
         self._large_body = asyncio.Lock()
         self._quotas = Quotas(policy.classes, longest_s, budgets or Budgets())
@@ -99,7 +99,7 @@ class Decider:
             if self._metrics is not None:
                 self._metrics.follow(ring)
             passed = judge(call, self.policy, ring, self.models)
-            if self.policy.limits_tenants:
+            if self._limits_tenants:
                 await self._charge(request_id, passed, is_gone)
             redacted = await self._redact(call, request_id, passed, is_gone)
         except RefusedError as refused:
