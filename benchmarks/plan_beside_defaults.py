@@ -4,8 +4,8 @@
 
 It needs the extra `cpu` (or `gpu`), the demo's model and a machine that does nothing else; some ten minutes on two cores, since the defaults compile.
 Each engine is started alone, without a gateway, with the same weights. "defaults" is `--model` and what no engine here goes without (loopback, key,
-offline), and a share of the memory to reserve, since vLLM's own 0.92 refuses to start where less of it is free; every other choice of the plan is
-left to vLLM. Closed loop for throughput, then Poisson arrivals at one rate for both, with the same seed.
+offline, no code of models, no media), and a share of the memory to reserve, since vLLM's own 0.92 refuses to start where less of it is free; every
+other choice of the plan is left to vLLM. Closed loop for throughput, then Poisson arrivals at one rate for both, with the same seed.
 """
 
 import argparse
@@ -42,14 +42,15 @@ RULES = (
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS",
     "VLLM_MAX_N_SEQUENCES",
 )
-"""Variables without which no engine is started here."""
+"""Variables without which no engine is started here (`stack/serving/engine_rules.py`)."""
 
 
 class Defaults(EnginePlan):
     """A plan that chooses nothing."""
 
     def vllm_arguments(self, served_name: str | None = None) -> tuple[str, ...]:
-        return ("--served-model-name", served_name or self.model, "--gpu-memory-utilization", MEMORY_SHARE)
+        safe = ("--no-trust-remote-code", "--allowed-media-domains", "media.invalid")
+        return ("--served-model-name", served_name or self.model, "--gpu-memory-utilization", MEMORY_SHARE, *safe)
 
     def environment(self) -> dict[str, str]:
         return {name: value for name, value in super().environment().items() if name in RULES}
