@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parents[2] / "fakes" / "fake_nvml.c"
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("NVML handling is not tested: no C compiler (cc or gcc) to build the stand-in library")
+        pytest.skip(reason="NVML handling is not tested: no C compiler (cc or gcc) to build the stand-in library")
     folder = tmp_path_factory.mktemp("nvml")
     subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", folder / "libnvidia-ml.so.1", SOURCE], check=True, timeout=60)
     return folder

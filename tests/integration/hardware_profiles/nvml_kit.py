@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[2] / "fakes" / "fake_nvml.c"
 def compiler() -> str:
     found = shutil.which("cc") or shutil.which("gcc")
     if found is None:
-        pytest.skip("makers' libraries are not tested: no C compiler (cc or gcc) to build the stand-ins")
+        pytest.skip(reason="makers' libraries are not tested: no C compiler (cc or gcc) to build the stand-ins")
     return found
 
 

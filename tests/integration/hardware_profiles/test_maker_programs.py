@@ -153,7 +153,7 @@ def test_a_package_without_its_library_or_driver_is_a_reason(fault: str, tmp_pat
 
 def test_a_missing_package_is_a_reason() -> None:
     if importlib.util.find_spec("amdsmi") is not None:
-        pytest.skip("a machine without amdsmi cannot be shown here: the package is installed")
+        pytest.skip(reason="a machine without amdsmi cannot be shown here: the package is installed")
     with pytest.raises(UnreadableError, match="not installed"):
         amd.ask_library()
 

@@ -135,7 +135,7 @@ def test_storage_is_measured_below_the_page_cache_and_leaves_nothing(session: Se
     write, read, random_read = results
     assert write.median
     if read.status is Status.NOT_SUPPORTED:
-        pytest.skip(f"this file system: {read.reason}")
+        pytest.skip(reason=f"this file system: {read.reason}")
     assert read.verified in {True, None}
     assert random_read.p99 is not None
     assert random_read.p99 >= (random_read.median or 0.0)

@@ -43,7 +43,7 @@ def test_runs_killed_at_random_points_give_the_bytes_of_one_that_was_not(tmp_pat
 
 def test_a_run_on_a_full_disk_goes_on_when_there_is_room(tmp_path: Path) -> None:
     if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody make a mount namespace, so no small disk can be made")
+        pytest.skip(reason="this machine lets nobody make a mount namespace, so no small disk can be made")
     with (tmp_path / "notes.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["text"], *([f"note {number} of {number * 7919 % 1_000_003}"] for number in range(40_000))])
     (tmp_path / "notes.yaml").write_text(PIPELINE)

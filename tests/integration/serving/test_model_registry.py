@@ -31,7 +31,7 @@ FILES = {
 def registry(tmp_path: Path) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if program is None:
-        pytest.skip("pulling from a registry is not tested: it needs a real one, the Debian package docker-registry, which is not installed")
+        pytest.skip(reason="pulling from a registry is not tested: it needs a real one, the Debian package docker-registry, which is not installed")
     host = f"127.0.0.1:{free_port()}"
     config = tmp_path / "config.yml"
     config.write_text(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {tmp_path / 'store'}}}}}\nhttp: {{addr: {host}}}\n")

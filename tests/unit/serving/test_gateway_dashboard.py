@@ -69,7 +69,7 @@ def of_the_engine() -> set[str]:
     """Names in the source of the installed engine, with what Prometheus makes of them."""
     spec = find_spec("vllm")
     if spec is None or spec.origin is None:
-        pytest.skip("the engine is not installed")
+        pytest.skip(reason="the engine is not installed")
     named = set(re.findall(r'name="(vllm:[a-z_]+)"', (Path(spec.origin).parent / "v1/metrics/loggers.py").read_text()))
     return named | {f"{name}{suffix}" for name in named for suffix in ("_total", "_bucket")}
 
