@@ -1,6 +1,7 @@
 """The apps that there are, and the way to each one's evaluation (lookup; an app is imported when it is used)."""
 
 import importlib
+import ssl
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,15 +48,25 @@ def find_app(name: str) -> App:
 
 
 async def evaluate_app(
-    name: str, *, url: str, api_key: str | None, model: str, out: Path, limit: int | None = None, reporter: Reporter | None = None
+    name: str,
+    *,
+    url: str,
+    api_key: str | None,
+    model: str,
+    out: Path,
+    tls: ssl.SSLContext | None = None,
+    limit: int | None = None,
+    reporter: Reporter | None = None,
 ) -> Evaluation:
     """Put the app's questions to the model at `url`, score the answers beside the baseline's, and write both to `out`.
+
+    `tls` says whom to trust at an https `url`; None: the public authorities.
 
     ChatFailedError when the model does not answer: a score of the fallback would pass for the model's.
     """
     app = find_app(name)
     evaluate = cast(Callable[..., Coroutine[Any, Any, Evaluation]], _evaluation(app, "evaluate"))
-    return await evaluate(app, url=url, api_key=api_key, model=model, out=out, limit=limit, reporter=reporter or Reporter())
+    return await evaluate(app, url=url, api_key=api_key, tls=tls, model=model, out=out, limit=limit, reporter=reporter or Reporter())
 
 
 def recompute_figures(name: str, artifact: Callable[[str], Path]) -> list[Figure]:

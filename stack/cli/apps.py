@@ -15,6 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="Run the sector apps, and score eac
 
 AppArgument = Annotated[str, typer.Argument(metavar="APP", help="Name of an app (`stackproof apps list`).")]
 KeyOption = Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")]
+CaOption = Annotated[Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for https instead of the public authorities'.")]
 ModelOption = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for. Default: the first one the endpoint serves.")]
 
 
@@ -35,6 +36,7 @@ def evaluate(
     *,
     url: Annotated[str, typer.Option("--url", help="Base address of the chat endpoint, e.g. http://127.0.0.1:8000.")],
     api_key_file: KeyOption = None,
+    ca_file: CaOption = None,
     model: ModelOption = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for predictions.jsonl and app_score.json.")] = Path("out/app"),
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Ask only N questions, spread evenly over their kinds.")] = None,
@@ -45,10 +47,12 @@ def evaluate(
     from stack.apps import evaluate_app, find_app
     from stack.pipelines import find_endpoint
     from stack.serving.chat import read_key
+    from stack.serving.trust import trusting
 
     find_app(name)
-    endpoint = find_endpoint(url, api_key_file=api_key_file, model=model)
-    done = asyncio.run(evaluate_app(name, url=endpoint.url, api_key=read_key(endpoint.api_key_file), model=endpoint.model, out=out, limit=limit))
+    endpoint = find_endpoint(url, api_key_file=api_key_file, ca_file=ca_file, model=model)
+    key, tls = read_key(endpoint.api_key_file), trusting(endpoint.ca_file)
+    done = asyncio.run(evaluate_app(name, url=endpoint.url, api_key=key, tls=tls, model=endpoint.model, out=out, limit=limit))
     if evidence is not None:
         from stack.apps.evidence import draft
         from stack.evidence import EvidenceStore
@@ -67,6 +71,7 @@ def serve(
     *,
     url: Annotated[str | None, typer.Option("--url", help="Base address of the chat endpoint. Without it questions are read by rules alone.")] = None,
     api_key_file: KeyOption = None,
+    ca_file: CaOption = None,
     model: ModelOption = None,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1 for the page.")] = 8600,
 ) -> None:
@@ -76,15 +81,16 @@ def serve(
     from stack.pipelines import find_endpoint
     from stack.runtime.net import LOOPBACK, require_free
     from stack.serving.chat import ChatClient, read_key
+    from stack.serving.trust import trusting
 
     find_app(name)
     require_free(LOOPBACK, port, option="--port")
     client = None
     if url is not None:
         # A named model need not answer yet: the page starts before it, and asks it as soon as it is up.
-        named = model or find_endpoint(url, api_key_file=api_key_file).model
+        named = model or find_endpoint(url, api_key_file=api_key_file, ca_file=ca_file).model
         # One try and a short wait: who waits for a page is better served by the rules than by a late model.
-        client = ChatClient(url, named, read_key(api_key_file), attempts=1, timeout_s=20.0)
+        client = ChatClient(url, named, read_key(api_key_file), attempts=1, timeout_s=20.0, tls=trusting(ca_file))
     typer.echo(f"{name}: http://{LOOPBACK}:{port} (Ctrl-C stops it)")
     serve_page(client, host=LOOPBACK, port=port)
 

@@ -55,6 +55,9 @@ def run(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the dataset. A run that was cut short goes on there.")],
     url: Annotated[str | None, typer.Option("--url", help="Base address of the chat endpoint that model labelers ask, e.g. http://127.0.0.1:8080.")] = None,
     api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for https instead of the public authorities'.")
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Model to ask for. Default: the first one the endpoint serves.")] = None,
     max_tokens: Annotated[int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Stop when labelers have used N engine tokens.")] = None,
     max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.001, metavar="S", help="Stop asking labelers after S seconds.")] = None,
@@ -72,7 +75,7 @@ def run(
     from stack.runtime.progress import Reporter
 
     chosen = load_pipeline(pipeline)
-    endpoint = find_endpoint(url, api_key_file=api_key_file, model=model) if url is not None and chosen.asks_a_model else None
+    endpoint = find_endpoint(url, api_key_file=api_key_file, ca_file=ca_file, model=model) if url is not None and chosen.asks_a_model else None
     budget, reporter = Budget(tokens=max_tokens, seconds=max_seconds), Reporter()
     with open_executor(executor, logs=out / "logs") as workers:
         if workers.dashboard:

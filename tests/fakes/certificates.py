@@ -1,6 +1,7 @@
 """A certificate authority and certificates for tests, made anew each time."""
 
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,13 @@ class Authority:
         signed = _builder(subject, self.name, own).add_extension(host, critical=False).sign(self.key, hashes.SHA256())
         _replace(key, own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         _replace(certificate, signed.public_bytes(serialization.Encoding.PEM))
+
+    def serving(self, folder: Path) -> ssl.SSLContext:
+        """For a server on 127.0.0.1, with a certificate of this authority in tls.crt and tls.key of `folder`."""
+        self.issue(folder / "tls.crt", folder / "tls.key", "server")
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+        return context
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: rsa.RSAPrivateKey) -> x509.CertificateBuilder:

@@ -1,5 +1,6 @@
 """Texts as vectors: hashed character n-grams of our own, or an OpenAI-compatible endpoint."""
 
+import ssl
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from stack.pipelines.base import Frozen
 from stack.pipelines.dedup.shingles import shingle_hashes
 from stack.pipelines.errors import PipelineError
 from stack.serving.chat import read_key
+from stack.serving.trust import trusting, why_distrusted
 
 DIMENSIONS = 1024
 GRAM = 4
@@ -30,6 +32,7 @@ class Embedder(Frozen):
     url: str | None = Field(default=None, description="Endpoint without /v1, for `endpoint`")
     model: str | None = Field(default=None, description="The endpoint's embedding model")
     api_key_file: str | None = Field(default=None, description="File with the endpoint's key, beside the pipeline")
+    ca_file: str | None = Field(default=None, description="PEM certificates to trust for https instead of the public authorities', beside the pipeline")
 
     @model_validator(mode="after")
     def _endpoint_is_named(self) -> Self:
@@ -38,9 +41,9 @@ class Embedder(Frozen):
         return self
 
     def ask_endpoint(self, texts: Sequence[str], folder: Path) -> NDArray[np.int8]:
-        """[texts, width] from the endpoint; `folder` is the pipeline file's. ServingError when the key cannot be read."""
-        key = read_key(None if self.api_key_file is None else folder / self.api_key_file)
-        return endpoint_vectors(texts, url=str(self.url), model=str(self.model), api_key=key)
+        """[texts, width] from the endpoint; `folder` is the pipeline file's. ServingError when the key or the certificates cannot be read."""
+        key, authority = (None if name is None else folder / name for name in (self.api_key_file, self.ca_file))
+        return endpoint_vectors(texts, url=str(self.url), model=str(self.model), api_key=read_key(key), tls=trusting(authority))
 
 
 def hashed_counts(texts: Sequence[str]) -> NDArray[np.uint8]:
@@ -71,11 +74,11 @@ def whole_numbers(vectors: NDArray[np.float64]) -> NDArray[np.int8]:
     return np.rint(vectors * (127 / np.where(largest > 0, largest, 1))).astype(np.int8)
 
 
-def endpoint_vectors(texts: Sequence[str], *, url: str, model: str, api_key: str | None) -> NDArray[np.int8]:
+def endpoint_vectors(texts: Sequence[str], *, url: str, model: str, api_key: str | None, tls: ssl.SSLContext | None = None) -> NDArray[np.int8]:
     """[texts, dimensions] from POST {url}/v1/embeddings, 64 texts a request."""
     headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
     rows: list[list[float]] = []
-    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S) as client:
+    with httpx.Client(base_url=url.rstrip("/"), headers=headers, timeout=TIMEOUT_S, verify=tls or True) as client:
         for start in range(0, len(texts), INPUTS):
             part = list(texts[start : start + INPUTS])
             answer = _post(client, {"model": model, "input": part})
@@ -100,7 +103,10 @@ def _post(client: httpx.Client, body: dict[str, object]) -> httpx.Response:
         try:
             answer = client.post("/v1/embeddings", json=body)
         except httpx.HTTPError as fault:
-            told = str(fault) or type(fault).__name__
+            distrust = why_distrusted(fault)
+            told = distrust or str(fault) or type(fault).__name__
+            if distrust:
+                break
             continue
         if answer.status_code == httpx.codes.OK:
             return answer

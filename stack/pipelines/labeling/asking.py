@@ -19,6 +19,7 @@ from stack.pipelines.labeling.requests import Question, encoded, question
 from stack.pipelines.labeling.spec import Llm
 from stack.pipelines.labeling.votes import MAX_VALUE, Vote
 from stack.serving.chat import read_key
+from stack.serving.trust import trusting
 
 OK = 200
 WORTH_TRYING_AGAIN = frozenset({"http_408", "http_425", "http_429", "http_500", "http_502", "http_503", "http_504"}) | {
@@ -44,7 +45,7 @@ def ask(labeler: Llm, texts: Sequence[str], labels: tuple[str, ...], work: Work)
     window = _window(endpoint.url, labeler.name, max(1, labeler.concurrency // work.share))
 
     async def run(answers: Answers | None) -> list[Vote]:
-        async with HttpTransport(endpoint.url, api_key=read_key(endpoint.api_key_file)) as transport:
+        async with HttpTransport(endpoint.url, api_key=read_key(endpoint.api_key_file), tls=trusting(endpoint.ca_file)) as transport:
             return await ask_model(labeler, texts, labels, transport, model=endpoint.model, window=window, budget=work.budget, answers=answers)
 
     try:

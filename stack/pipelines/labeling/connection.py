@@ -13,6 +13,7 @@ import httptools
 import httpx
 
 from stack.pipelines.errors import PipelineError
+from stack.serving.trust import why_distrusted
 
 CHAT_PATH = "/v1/chat/completions"
 MAX_ANSWER_BYTES = 16 << 20
@@ -92,10 +93,13 @@ class HttpTransport:
         return None
 
     async def _connect(self) -> "_Connection":
+        """PipelineError when the server is not to be trusted: that is no fault of the request, and another try would end the same."""
         loop = asyncio.get_running_loop()
         try:
             return (await loop.create_connection(_Connection, self._host, self._port, ssl=self._tls))[1]
-        except (OSError, ssl.SSLError) as fault:
+        except OSError as fault:
+            if distrust := why_distrusted(fault):
+                raise PipelineError(f"endpoint {self._host}:{self._port}: {distrust}") from None
             raise TransportError("refused", str(fault) or type(fault).__name__) from None
 
     async def _exchange(self, connection: "_Connection", payload: bytes) -> HttpAnswer:

@@ -20,7 +20,7 @@ Otherwise = Annotated[Label | None, Field(description="The vote on a tie or with
 FEWEST_TOKENS = 16
 TEXT_FIELD = "{text}"
 HOW_FAST = frozenset({"concurrency", "timeout_s", "attempts"})
-WHERE = frozenset({"url", "api_key_file"})
+WHERE = frozenset({"url", "api_key_file", "ca_file"})
 NEW_IN_LLM: dict[str, Any] = {"output": "choice", "json_schema": None, "label_field": None, "temperature": 0, "seed": 0}
 
 

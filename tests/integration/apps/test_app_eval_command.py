@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from stack.apps.transit.evaluation.figures import read_predictions
 from stack.evidence import EvidenceStore
 from stack.runtime.net import LOOPBACK, free_port
 from stack.serving.session import Session
+from tests.fakes.certificates import Authority
 
 pytestmark = pytest.mark.slow
 
@@ -53,3 +56,47 @@ def test_a_refused_key_is_told_in_one_line(served: Session, tmp_path: Path) -> N
     assert done.returncode == 2
     assert "--api-key-file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+class Answering(BaseHTTPRequestHandler):
+    """A model that says the same to every question."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.reply({"data": [{"id": "tiny"}]})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        choice = {"message": {"content": "{}"}, "finish_reason": "stop"}
+        self.reply({"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+
+    def reply(self, body: object) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def test_a_tls_endpoint_is_asked_by_the_authority_that_is_named(tmp_path: Path) -> None:
+    authority = Authority.make(tmp_path, "site-ca")
+    server = ThreadingHTTPServer((LOOPBACK, 0), Answering)
+    server.socket = authority.serving(tmp_path).wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    asking = ("apps", "eval", "transit", "--url", f"https://{LOOPBACK}:{server.server_port}", "--limit", "4", "--out", str(tmp_path / "out"))
+    try:
+        done, stranger = stackproof(*asking, "--ca-file", str(authority.pem), "--json"), stackproof(*asking)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["figures"]["transit.questions"] == 4
+    assert stranger.returncode == 2
+    (line,) = stranger.stderr.splitlines()
+    assert "certificate not trusted: unable to get local issuer certificate" in line

@@ -1,6 +1,7 @@
 """A real HTTP server that answers like a chat endpoint, misbehaves on request and counts what it was asked."""
 
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ Fault = Callable[[str, int], int | str | None]
 class ChatServer:
     fault: Fault = lambda _text, _before: None
     delay_s: float = 0.0
+    tls: ssl.SSLContext | None = None
     asked: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
     peak: int = 0
@@ -88,9 +90,12 @@ class ChatServer:
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
+        if self.tls is not None:
+            # Not in `accept`, where one client that does not trust us would end the server: each connection's thread shakes hands.
+            server.socket = self.tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
-        self.url = f"http://127.0.0.1:{server.server_address[1]}"
+        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{server.server_address[1]}"
         try:
             yield self
         finally:

@@ -1,7 +1,10 @@
 import json
+import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from stack.pipelines.base import Work
 from stack.pipelines.dedup import SemanticDedup, semantic
 from stack.pipelines.dedup.semantic import first_alike
 from stack.pipelines.errors import PipelineError
+from stack.serving.errors import ServingError
+from tests.fakes.certificates import Authority
 
 MEANING = {"yes": [1.0, 0.1], "aye": [0.98, 0.12], "no": [0.0, 1.0]}
 
 
-@pytest.fixture
-def endpoint() -> Iterator[tuple[str, list[int]]]:
-    """Embeds by MEANING, in reverse order; the statuses in the list are answered first."""
-    statuses: list[int] = []
+@contextmanager
+def embedding(statuses: list[int], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """The address of a server that embeds by MEANING, in reverse order; the statuses are answered first."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -35,12 +40,23 @@ def endpoint() -> Iterator[tuple[str, list[int]]]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", statuses
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[tuple[str, list[int]]]:
+    statuses: list[int] = []
+    with embedding(statuses) as url:
+        yield url, statuses
 
 
 def test_texts_that_are_spelt_alike_are_dropped() -> None:
@@ -62,6 +78,20 @@ def test_a_refusing_endpoint_is_told_in_one_line(endpoint: tuple[str, list[int]]
     statuses[:] = [401]
     with pytest.raises(PipelineError, match=r"field `url`: .* HTTP 401"):
         outcome(SemanticDedup(embedder="endpoint", url=url, model="m"), shards_of(["yes"]))
+
+
+def test_an_endpoint_of_an_authority_of_its_own_is_asked_where_the_stage_names_it(tmp_path: Path) -> None:
+    authority, work = Authority.make(tmp_path, "site-ca"), Work(tmp_path)
+    fields = {"embedder": "endpoint", "model": "m"}
+    with embedding([], authority.serving(tmp_path)) as url:
+        trusting = SemanticDedup(url=url, ca_file="site-ca.pem", **fields)
+        drops, _ = outcome(trusting, shards_of(["yes", "no", "aye"]), work)
+        assert drops == {"r2": ("semantic_duplicate", "r0")}
+        with pytest.raises(PipelineError, match=r"field `url`: .* did not answer: certificate not trusted: unable to get local issuer certificate"):
+            outcome(SemanticDedup(url=url, **fields), shards_of(["yes"]), work)
+        assert SemanticDedup(url=url, **fields).digest(work) == trusting.digest(work), "whom it trusts decides no vector"
+    with pytest.raises(ServingError, match=r"CA file .*/none\.pem cannot be read"):
+        outcome(SemanticDedup(url=url, ca_file="none.pem", **fields), shards_of(["yes"]), work)
 
 
 @pytest.mark.parametrize("vector", [[float("nan"), 1.0], [], "no list", None])

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import ssl
 import time
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +26,9 @@ CONCURRENCY = 8
 SCORE = "app_score.json"
 
 
-async def evaluate(app: App, *, url: str, api_key: str | None, model: str, out: Path, limit: int | None, reporter: Reporter) -> Evaluation:
+async def evaluate(
+    app: App, *, url: str, api_key: str | None, tls: ssl.SSLContext | None, model: str, out: Path, limit: int | None, reporter: Reporter
+) -> Evaluation:
     """All questions, or `limit` of them evenly over the kinds; ChatFailedError when the model does not answer."""
     text = QUESTIONS.read_text(encoding="utf-8")
     questions = evenly([Question.model_validate_json(line) for line in text.splitlines()], limit)
@@ -33,7 +36,7 @@ async def evaluate(app: App, *, url: str, api_key: str | None, model: str, out: 
     answerer = TripAnswerer(feed)
     started = time.monotonic()
     with reporter.step(f"Asking {app.name} {len(questions)} questions", total=len(questions)) as step:
-        async with ChatClient(url, model, api_key, concurrency=CONCURRENCY) as client:
+        async with ChatClient(url, model, api_key, concurrency=CONCURRENCY, tls=tls) as client:
 
             async def one(question: Question) -> Prediction:
                 prediction = await _predict(answerer, client, question)
