@@ -16,6 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+from msgspec.json import Encoder
+
 from stack.runtime.logs import numbered, old_logs, rotate
 from stack.serving.errors import ServingError
 
@@ -23,19 +26,26 @@ FIRST = "0" * 64
 """What the first line has for the digest of the one before."""
 SEAL = b',"sha256":"'
 FILE_BYTES = 64 << 20
-ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+ENCODE = Encoder().encode
+"""Every request waits for its line: between other work this costs a third of what `json` does."""
 TAIL_BYTES = 64 << 10
 """More than a line ever has."""
 
 
-@dataclass(frozen=True)
-class Decision:
+class _Link(Struct):
+    """How a line begins."""
+
+    sequence: int
+    previous: str
+    time: datetime
+
+
+class Decision(Struct, frozen=True):
     """What is told of a request. `estimated_tokens` is what it was charged before it ran."""
 
     request_id: str
     tenant: str | None
-    method: str
-    path: str
+    route: str
     model: str | None
     decision: str
     status: int
@@ -44,6 +54,11 @@ class Decision:
     trace_id: str | None = None
     redacted: dict[str, int] | None = None
     """How many values of which kind were taken out of it; None where nothing is taken out."""
+
+
+class _Resumed(Struct):
+    torn_bytes: int
+    decision: str = "resumed"
 
 
 class AuditLog:
@@ -69,12 +84,10 @@ class AuditLog:
 
         ServingError when it cannot be written: then nothing may come of the decision.
         """
-        told = {"time": _now(), "route": f"{decision.method} {decision.path}", **vars(decision)}
-        del told["method"], told["path"]
-        self._append(told)
+        self._append(decision)
 
-    def _append(self, content: dict[str, Any]) -> None:
-        line, digest = _seal({"sequence": self._sequence + 1, "previous": self._previous, **content})
+    def _append(self, content: Decision | _Resumed) -> None:
+        line, digest = _seal(_Link(self._sequence + 1, self._previous, datetime.now(UTC)), content)
         if self._size and self._size + len(line) > self._most_bytes:
             rotate(self._path)
             os.close(self._file)
@@ -114,7 +127,7 @@ class AuditLog:
         if torn:
             os.ftruncate(self._file, size - len(torn))
             self._size -= len(torn)
-            self._append({"time": _now(), "decision": "resumed", "torn_bytes": len(torn)})
+            self._append(_Resumed(len(torn)))
 
 
 @dataclass(frozen=True)
@@ -158,13 +171,11 @@ def _gap(entry: dict[str, Any], expected: int, previous: str) -> str | None:
     return None
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _seal(content: dict[str, Any]) -> tuple[bytes, str]:
+def _seal(link: _Link, content: Decision | _Resumed) -> tuple[bytes, str]:
     """A line and its digest."""
-    text = ENCODE(content)[:-1].encode()
+    text = b"%b,%b" % (ENCODE(link)[:-1], ENCODE(content)[1:-1])
+    if not text.isascii():  # names that clients chose: nothing in them shall steer a terminal
+        text = json.dumps(json.loads(text + b"}"), separators=(",", ":"))[:-1].encode()
     digest = hashlib.sha256(text).hexdigest()
     return b'%b%b%b"}\n' % (text, SEAL, digest.encode()), digest
 

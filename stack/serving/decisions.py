@@ -184,8 +184,7 @@ class Decider:
         decision = Decision(
             request_id=request_id,
             tenant=passed.principal.tenant if passed else refused.tenant if refused else None,
-            method=call.method,
-            path=call.path,
+            route=f"{call.method} {call.path}",
             model=demand.model if demand else None,
             decision="refused" if refused else "let through",
             status=refused.status if refused else 200,
@@ -203,7 +202,7 @@ class Decider:
             if self.models or (self.policy.tracing and HEADER_SAFE.fullmatch(passed.demand.model)):
                 grants[MODEL_HEADER] = passed.demand.model
             if self.policy.routing.by == "prefix":
-                grants[PREFIX_HEADER] = prefix_digest(salt, passed.demand.beginning[: self.policy.routing.prefix_chars])
+                grants[PREFIX_HEADER] = prefix_digest(salt, passed.demand.beginning)
             limited = self.policy.classes[passed.principal.rate_class].counts_tokens
             # For the metrics alone no stream is changed: its tokens are counted where the client asked for the count.
             if limited or (self._metrics is not None and passed.demand.asks_usage):

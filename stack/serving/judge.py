@@ -61,7 +61,8 @@ def _demand(call: Call, route: Route, policy: GatewayPolicy, limits: RateClass) 
         if call.body:
             raise RefusedError(f"{call.method} {call.path} takes no body")
         return None
-    demand = check_body(route.body, call.body, policy.requests, policy.screening)
+    beginning = policy.routing.prefix_chars if policy.routing.by == "prefix" else 0
+    demand = check_body(route.body, call.body, policy.requests, policy.screening, beginning=beginning)
     if not limits.allows(demand.model):
         raise RefusedError(f"model {demand.model} is not open to this key", status=403)
     return demand

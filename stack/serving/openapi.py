@@ -7,7 +7,7 @@ Answers of the engine pass unread, so of them only the outer form is told.
 
 from typing import Any
 
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from msgspec.json import schema_components
 
 from stack.serving.bodies import BODIES
 from stack.serving.bodies.json_schemas import NAME_MAPS, REFUSED_KEYWORDS, REPEAT_LIMIT, REPEATS
@@ -43,16 +43,6 @@ OF_BODIES = frozenset({"404", "413"})
 CAP_KEYWORD = {"integer": "maximum", "array": "maxItems", "string": "maxLength", "object": "maxProperties"}
 
 
-class _Plain(GenerateJsonSchema):
-    """Without what says nothing: titles made from names, and null as the default of what may be left out."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        return False
-
-    def default_schema(self, schema: Any) -> dict[str, Any]:
-        return self.generate_inner(schema["schema"])
-
-
 def openapi_document(policy: GatewayPolicy) -> dict[str, Any]:
     """Routes, closed bodies with their caps, credentials and errors of a gateway with this policy."""
     paths: dict[str, dict[str, Any]] = {}
@@ -74,9 +64,7 @@ def openapi_document(policy: GatewayPolicy) -> dict[str, Any]:
 
 def body_schemas(kinds: tuple[BodyKind, ...], caps: Requests) -> dict[str, Any]:
     """JSON Schema (2020-12) of these bodies and all they are made of, by name; `caps` are written into them."""
-    _, made = models_json_schema([(BODIES[kind], "validation") for kind in kinds], ref_template=COMPONENTS + "{model}", schema_generator=_Plain)
-    schemas: dict[str, Any] = made["$defs"]
-    schemas.pop("JsonValue", None)
+    _, schemas = schema_components([BODIES[kind] for kind in kinds], ref_template=COMPONENTS + "{name}")
     for schema in schemas.values():
         for name, field in schema.get("properties", {}).items():
             _cap(name, field, caps)
@@ -99,12 +87,11 @@ def _schemas(policy: GatewayPolicy) -> dict[str, Any]:
 
 
 def _cap(name: str, field: dict[str, Any], caps: Requests) -> None:
-    """Write the policy's cap, and what else the models leave open, into each form that the value of a field may have."""
+    """Write the policy's cap into each form that the value of a field may have. That null stands for what is left out says nothing."""
+    field.pop("default", None)
     for form in (field, *field.get("anyOf", ()), *(branch["items"] for branch in field.get("anyOf", ()) if "items" in branch)):
         if cap := CAPPED.get((name, form.get("type", ""))):
             form[CAP_KEYWORD[form["type"]]] = getattr(caps, cap)
-        if "patternProperties" in form:
-            form["additionalProperties"] = False
 
 
 def _response_format() -> dict[str, Any]:
@@ -184,7 +171,7 @@ def _request_body(kind: BodyKind, policy: GatewayPolicy) -> dict[str, Any]:
 
 def _responses(route: Route, policy: GatewayPolicy) -> dict[str, Any]:
     answer: dict[str, Any] = {JSON: {"schema": {"type": "object"}}}
-    if route.body is not None and "stream" in BODIES[route.body].model_fields:
+    if route.body is not None and "stream" in BODIES[route.body].__struct_fields__:
         answer["text/event-stream"] = {}
     refused = [status for status in _refusals(policy) if route.body is not None or status not in OF_BODIES]
     return {

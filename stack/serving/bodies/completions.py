@@ -1,31 +1,27 @@
 """`POST /v1/completions` (pure)."""
 
 from collections.abc import Iterator
-from functools import cached_property
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, ValidationInfo, model_validator
+from msgspec import Meta
 
-from stack.serving.bodies.base import Passage, Text, at_most, caps_of
+from stack.serving.bodies.base import Passage, Text, at_most, tokens_of
 from stack.serving.bodies.sampling import Sampling
+from stack.serving.policy import Requests
 
 
-class CompletionBody(Sampling):
-    prompt: Text | Annotated[list[Text], Field(min_length=1)]
+class CompletionBody(Sampling, frozen=True, kw_only=True):
+    prompt: Text | Annotated[list[Text], Meta(min_length=1)]
     echo: bool | None = None
-    logprobs: int | None = Field(default=None, ge=0)
+    logprobs: Annotated[int, Meta(ge=0)] | None = None
 
-    @model_validator(mode="after")
-    def _completion_within_caps(self, info: ValidationInfo) -> Self:
-        caps = caps_of(info)
-        at_most("prompt: their number", len(self.prompts), caps.choices)
-        at_most("prompt: its characters", sum(self.prompts), caps.text_chars)
+    def tokens(self, caps: Requests) -> int:
+        self.check_sampling(caps)
+        texts = self._texts()
+        at_most("prompt: their number", len(texts), caps.choices)
+        at_most("prompt: its characters", sum(map(len, texts)), caps.text_chars)
         at_most("logprobs", self.logprobs, caps.logprobs)
-        return self
-
-    @cached_property
-    def prompts(self) -> tuple[int, ...]:
-        return tuple(map(len, self._texts()))
+        return sum(tokens_of(len(text)) + self.answer_tokens(self.max_tokens, caps) for text in texts)
 
     def beginning(self) -> str:
         return self._texts()[0]

@@ -5,31 +5,26 @@ judged. `dimensions` is passed on: the engine refuses it for a model that was no
 """
 
 from collections.abc import Iterator
-from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, model_validator
+from msgspec import Meta
 
-from stack.serving.bodies.base import Asked, Passage, Text, at_most, caps_of
+from stack.serving.bodies.base import Asked, Passage, Text, at_most, tokens_of
+from stack.serving.policy import Requests
 
 MAX_DIMENSIONS = 1 << 14
 
 
-class EmbeddingBody(Asked):
-    input: Text | Annotated[list[Text], Field(min_length=1)]
+class EmbeddingBody(Asked, frozen=True, kw_only=True):
+    input: Text | Annotated[list[Text], Meta(min_length=1)]
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: int | None = Field(default=None, ge=1, le=MAX_DIMENSIONS)
+    dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None = None
 
-    @model_validator(mode="after")
-    def _within_caps(self, info: ValidationInfo) -> Self:
-        caps = caps_of(info)
-        at_most("input: their number", len(self.prompts), caps.embedding_texts)
-        at_most("input: its characters", sum(self.prompts), caps.text_chars)
-        return self
-
-    @cached_property
-    def prompts(self) -> tuple[int, ...]:
-        return tuple(map(len, self._texts()))
+    def tokens(self, caps: Requests) -> int:
+        texts = self._texts()
+        at_most("input: their number", len(texts), caps.embedding_texts)
+        at_most("input: its characters", sum(map(len, texts)), caps.text_chars)
+        return sum(tokens_of(len(text)) for text in texts)
 
     def beginning(self) -> str:
         return self._texts()[0]

@@ -25,15 +25,12 @@ NAME_MAPS = frozenset({"properties", "$defs", "definitions"})
 """Keywords whose keys are names of the author's choice, not keywords."""
 
 
-def schema_bytes(schema: Any) -> int:
-    """As compact JSON."""
-    return len(json.dumps(schema, separators=(",", ":")))
-
-
-def check_schema(schema: dict[str, Any], caps: Requests, *, field: str) -> None:
-    """ValueError naming `field` and what is wrong."""
-    at_most(f"{field}: its bytes", schema_bytes(schema), caps.schema_bytes)
+def check_schema(schema: dict[str, Any], caps: Requests, *, field: str) -> int:
+    """Its bytes as compact JSON; ValueError naming `field` and what is wrong."""
+    size = len(json.dumps(schema, separators=(",", ":")))
+    at_most(f"{field}: its bytes", size, caps.schema_bytes)
     _check(schema, caps.schema_depth, f"field `{field}`", names=False)
+    return size
 
 
 def _check(node: Any, depth_left: int, where: str, *, names: bool) -> None:

@@ -1,84 +1,83 @@
 """What bodies that ask for text share (pure)."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, ValidationInfo, model_validator
+from msgspec import UNSET, Meta, UnsetType, field
 
-from stack.serving.bodies.base import Asked, Body, Name, at_most, caps_of
+from stack.serving.bodies.base import Asked, Body, Name, at_most
 from stack.serving.bodies.json_schemas import check_schema
 from stack.serving.policy import Requests
 
 MAX_STOP = 256
-TokenId = Annotated[str, Field(pattern=r"^[0-9]{1,7}$")]
-Bias = Annotated[float, Field(ge=-100, le=100)]
+MAX_CHOICE = 1024
+TokenId = Annotated[str, Meta(pattern=r"^[0-9]{1,7}$")]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
-class StreamOptions(Body):
+class StreamOptions(Body, frozen=True):
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None
 
 
-class JsonSchema(Body):
+class JsonSchema(Body, frozen=True):
     name: Name
-    schema_: dict[str, JsonValue] = Field(alias="schema")
+    schema_: dict[str, Any] = field(name="schema")
     strict: bool | None = None
-    description: str | None = Field(default=None, max_length=1024)
+    description: Annotated[str, Meta(max_length=1024)] | None = None
 
 
-class ResponseFormat(Body):
+class ResponseFormat(Body, frozen=True):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
 
-class StructuredOutputs(Body):
-    choice: Annotated[list[Annotated[str, Field(min_length=1, max_length=1024)]], Field(min_length=1)]
+class StructuredOutputs(Body, frozen=True):
+    choice: Annotated[list[Annotated[str, Meta(min_length=1, max_length=MAX_CHOICE)]], Meta(min_length=1)]
 
 
-class Sampling(Asked):
-    max_tokens: int | None = Field(default=None, ge=1)
-    min_tokens: int | None = Field(default=None, ge=0)
-    n: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=-1, le=1 << 20)
-    min_p: float | None = Field(default=None, ge=0, le=1)
-    seed: int | None = Field(default=None, ge=-(1 << 63), lt=1 << 63)
-    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
-    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
-    repetition_penalty: float | None = Field(default=None, gt=0, le=2)
+class Sampling(Asked, frozen=True, kw_only=True):
+    max_tokens: Annotated[int, Meta(ge=1)] | None = None
+    min_tokens: Annotated[int, Meta(ge=0)] | None = None
+    n: Annotated[int, Meta(ge=1)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=1 << 20)] | None = None
+    min_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    seed: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Meta(gt=0, le=2)] | None = None
     logit_bias: dict[TokenId, Bias] | None = None
-    stop: Annotated[str, Field(max_length=MAX_STOP)] | list[Annotated[str, Field(min_length=1, max_length=MAX_STOP)]] | None = None
+    stop: Annotated[str, Meta(max_length=MAX_STOP)] | list[Annotated[str, Meta(min_length=1, max_length=MAX_STOP)]] | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions | UnsetType | None = UNSET
     ignore_eos: bool | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
 
-    @model_validator(mode="after")
-    def _within_caps(self, info: ValidationInfo) -> Self:
-        caps = caps_of(info)
+    def check_sampling(self, caps: Requests) -> None:
+        """ValueError naming the field that goes beyond the caps."""
         at_most("max_tokens", self.max_tokens, caps.max_tokens)
         at_most("min_tokens", self.min_tokens, caps.max_tokens)
         at_most("n", self.n, caps.choices)
-        at_most("logit_bias: its length", len(self.logit_bias or ()), caps.logit_bias)
+        if self.logit_bias is not None:
+            at_most("logit_bias: its length", len(self.logit_bias), caps.logit_bias)
         if isinstance(self.stop, list):
             at_most("stop: its length", len(self.stop), caps.stop_sequences)
         if self.structured_outputs is not None:
             at_most("structured_outputs.choice: its length", len(self.structured_outputs.choice), caps.structured_choices)
         if self.response_format is not None:
             _check_format(self.response_format, caps)
-        return self
+
+    def answer_tokens(self, cap: int | None, caps: Requests) -> int:
+        """Every answer to one prompt as long as it may be."""
+        return (self.n or 1) * (cap or caps.max_tokens)
 
     @property
     def asks_usage(self) -> bool:
-        return not self.stream or "stream_options" in self.model_fields_set
-
-    def answer_cap(self) -> int | None:
-        return self.max_tokens
-
-    def tokens(self, caps: Requests) -> int:
-        """Prompts by their characters, and every answer as long as it may be."""
-        return super().tokens(caps) + len(self.prompts) * (self.n or 1) * (self.answer_cap() or caps.max_tokens)
+        # Null too: of a key that is repeated the engine takes the last, so the gateway's own would not count.
+        return not self.stream or self.stream_options is not UNSET
 
 
 def _check_format(form: ResponseFormat, caps: Requests) -> None:

@@ -2,53 +2,42 @@
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from msgspec import Meta
 
 from stack.serving.bodies.base import Body, Name, at_most
-from stack.serving.bodies.json_schemas import check_schema, schema_bytes
+from stack.serving.bodies.json_schemas import check_schema
 from stack.serving.policy import Requests
 
 MAX_DESCRIPTION = 4096
 
-FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+FunctionName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """The OpenAI API's own rule."""
 
 
-class Function(Body):
+class Function(Body, frozen=True):
     name: FunctionName
-    description: str | None = Field(default=None, max_length=MAX_DESCRIPTION)
-    parameters: dict[str, JsonValue] | None = None
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+    parameters: dict[str, Any] | None = None
     strict: bool | None = None
 
-    @cached_property
-    def parameters_bytes(self) -> int:
-        return schema_bytes(self.parameters or {})
 
-
-class Tool(Body):
+class Tool(Body, frozen=True):
     type: Literal["function"]
     function: Function
 
-    @property
-    def chars(self) -> int:
-        """What the prompt grows by: templates write tools out as JSON."""
-        function = self.function
-        return len(function.name) + len(function.description or "") + function.parameters_bytes
 
-
-class ChosenFunction(Body):
+class ChosenFunction(Body, frozen=True):
     name: FunctionName
 
 
-class ToolChoice(Body):
+class ToolChoice(Body, frozen=True):
     type: Literal["function"]
     function: ChosenFunction
 
 
-class CalledFunction(Body):
+class CalledFunction(Body, frozen=True):
     name: FunctionName
     arguments: str
     """JSON text of the model's making, so it need not be JSON: the engine reads what is none as `{}`."""
@@ -56,45 +45,46 @@ class CalledFunction(Body):
     parsed_arguments: Any = None
 
 
-class ToolCall(Body):
+class ToolCall(Body, frozen=True):
     id: Name
     type: Literal["function"]
     function: CalledFunction
-    index: int | None = Field(default=None, ge=0, le=1 << 16, description="Which call of a stream it was; no engine reads it")
+    index: Annotated[int, Meta(ge=0, le=1 << 16)] | None = None
+    """Which call of a stream it was; no engine reads it."""
 
     @property
     def chars(self) -> int:
         return len(self.function.name) + len(self.function.arguments)
 
 
-def check_tools(tools: Sequence[Tool] | None, choice: str | ToolChoice | None, caps: Requests) -> None:
-    """ValueError naming the field."""
+def tools_chars(tools: Sequence[Tool] | None, choice: str | ToolChoice | None, caps: Requests) -> int:
+    """What the prompt grows by: templates write tools out as JSON. ValueError naming the field that goes beyond the caps."""
     if tools is None:
         if choice not in {None, "none"}:
             raise ValueError("field `tool_choice`: goes with `tools`")
-        return
+        return 0
     at_most("tools: their number", len(tools), caps.tools)
-    names = [tool.function.name for tool in tools]
-    if len(set(names)) != len(names):
+    functions = [tool.function for tool in tools]
+    names = {function.name for function in functions}
+    if len(names) != len(tools):
         raise ValueError("field `tools`: two functions have the same name")
-    for index, tool in enumerate(tools):
-        check_schema(tool.function.parameters or {}, caps, field=f"tools.{index}.function.parameters")
+    schemas = sum(check_schema(each.parameters or {}, caps, field=f"tools.{index}.function.parameters") for index, each in enumerate(functions))
     # A forced call compiles all of them into one grammar.
-    at_most("tools: bytes of their parameters", sum(tool.function.parameters_bytes for tool in tools), caps.tools_bytes)
+    at_most("tools: bytes of their parameters", schemas, caps.tools_bytes)
     if isinstance(choice, ToolChoice) and choice.function.name not in names:
         raise ValueError("field `tool_choice.function.name`: none of `tools` has this name")
+    return schemas + sum(len(each.name) + len(each.description or "") for each in functions)
 
 
-def check_arguments(text: str, depth: int) -> None:
-    """ValueError when the arguments are nested too deep for whoever reads them next."""
+def check_arguments(text: str, depth: int) -> str | None:
+    """What is wrong where the arguments are nested too deep for whoever reads them next."""
     try:
         read = json.loads(text)
     except RecursionError:
-        raise ValueError("`arguments` are nested too deep") from None
+        return "`arguments` are nested too deep"
     except ValueError:
-        return
-    if _deeper_than(read, depth):
-        raise ValueError("`arguments` are nested too deep")
+        return None
+    return "`arguments` are nested too deep" if _deeper_than(read, depth) else None
 
 
 def _deeper_than(node: Any, depth: int) -> bool:

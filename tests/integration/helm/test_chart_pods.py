@@ -248,7 +248,7 @@ def test_the_documented_export_takes_one_chain_out_of_the_files_of_each_pod(tmp_
     for pod, count in ((POD, 25), ("stackproof-authz-other", 3)):
         log = AuditLog(audit / f"{pod}.jsonl", most_bytes=800)
         for number in range(count):
-            log.write(Decision(f"{pod}-{number}", "clinic", "GET", "/v1/models", None, "let through", 200, None, None))
+            log.write(Decision(f"{pod}-{number}", "clinic", "GET /v1/models", None, "let through", 200, None, None))
     assert (audit / f"{POD}.jsonl.11").exists(), "more than nine old files, so that their order matters"
     names = " ".join(f"pod/{path.name.removesuffix('.jsonl')}" for path in sorted(audit.glob("*.jsonl")))
     kubectl = f'#!/bin/sh\nshift 2\nif [ "$1" = get ]; then printf "%s\\n" {names}; else shift 3; exec "$@"; fi\n'

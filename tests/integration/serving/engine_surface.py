@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typing_extensions
 
 from stack.serving.policy import BodyKind
@@ -59,9 +60,11 @@ def fields(kind: BodyKind) -> dict[str, Any]:
 
 
 def inner_fields(annotation: Any) -> dict[str, Any]:
-    """The fields, with their types, of all models, dataclasses and typed dictionaries that a value may be read as."""
+    """The fields, with their types, of all models, structs, dataclasses and typed dictionaries that a value may be read as."""
     if typing.get_args(annotation):
         return {name: kind for each in typing.get_args(annotation) for name, kind in inner_fields(each).items()}
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return {field.encode_name: field.type for field in msgspec.structs.fields(annotation)}
     if hasattr(annotation, "model_fields"):
         return {name: field.annotation for name, field in annotation.model_fields.items()}
     if isinstance(annotation, type) and (dataclasses.is_dataclass(annotation) or typing_extensions.is_typeddict(annotation)):

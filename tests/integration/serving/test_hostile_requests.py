@@ -219,7 +219,7 @@ CONTAINERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def unknown_fields(kind: BodyKind) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every field, here or one level deeper, that the engine knows and the gateway does not: its name, and a body with it."""
-    theirs, ours = engine_surface.fields(kind), {name: field.annotation for name, field in BODIES[kind].model_fields.items()}
+    theirs, ours = engine_surface.fields(kind), engine_surface.inner_fields(BODIES[kind])
     for name in sorted(set(theirs) - set(ours)):
         yield name, {**SMALLEST[kind], name: SECRET_FILE}
     for name in sorted(set(theirs) & set(ours) & set(CONTAINERS)):

@@ -19,7 +19,7 @@ from stack.serving.tenants import RateClass
 
 
 def decision(number: int) -> Decision:
-    return Decision(f"id-{number}", "clinic", "POST", "/v1/completions", "m", "let through", 200, None, 12)
+    return Decision(f"id-{number}", "clinic", "POST /v1/completions", "m", "let through", 200, None, 12)
 
 
 @pytest.fixture
@@ -43,6 +43,14 @@ def test_every_line_names_its_place_and_the_digest_of_the_one_before(log: Path) 
     verdict = verify_log(log)
     assert (verdict.entries, verdict.faults, verdict.torn, verdict.last_sha256) == (6, (), False, entries[-1]["sha256"])
     assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_name_that_a_client_chose_stands_in_ascii_and_is_read_as_it_was(tmp_path: Path) -> None:
+    AuditLog(tmp_path / "audit.jsonl").write(Decision("id", "clinic", "POST /v1/completions", "m\x9b31m\u202e\n", "refused", 400, "no", None))
+    (line,) = lines(tmp_path / "audit.jsonl")
+    assert line.isascii()
+    assert json.loads(line)["model"] == "m\x9b31m\u202e\n"
+    assert verify_log(tmp_path / "audit.jsonl").faults == ()
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -102,7 +110,7 @@ def test_a_writer_that_is_killed_leaves_a_log_without_faults(tmp_path: Path) -> 
         "import sys; from pathlib import Path; from stack.serving.audit_log import AuditLog, Decision\n"
         f"log = AuditLog(Path({str(path)!r}))\n"
         "for n in range(10**9):\n"
-        "    log.write(Decision(str(n), 'clinic', 'POST', '/v1/completions', 'm', 'let through', 200, None, 12))\n"
+        "    log.write(Decision(str(n), 'clinic', 'POST /v1/completions', 'm', 'let through', 200, None, 12))\n"
         "    if n == 50: print('going', flush=True)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as writer:

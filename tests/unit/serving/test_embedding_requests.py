@@ -10,8 +10,8 @@ from stack.serving.requests import RefusedError, check_body
 CAPS = load_policy().requests
 
 
-def check(**fields: Any) -> Demand:
-    return check_body("embeddings", json.dumps({"model": "m", "input": "Hello", **fields}).encode(), CAPS)
+def check(beginning: int = 0, **fields: Any) -> Demand:
+    return check_body("embeddings", json.dumps({"model": "m", "input": "Hello", **fields}).encode(), CAPS, beginning=beginning)
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,6 @@ def test_beyond_the_schema_the_answer_names_the_field(fields: dict[str, Any], to
 
 
 def test_the_estimate_counts_every_text_and_no_answer() -> None:
-    demand = check(input=["x" * 400, "y" * 41])
-    assert (demand.model, demand.tokens, demand.asks_usage, demand.beginning) == ("m", 100 + 11, True, "x" * 400)
+    demand = check(beginning=300, input=["x" * 400, "y" * 41])
+    assert (demand.model, demand.tokens, demand.asks_usage, demand.beginning) == ("m", 100 + 11, True, "x" * 300)
+    assert not check(input="x").beginning

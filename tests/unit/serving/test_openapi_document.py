@@ -85,7 +85,7 @@ def accepted(kind: BodyKind, body: Any, caps: Requests = POLICY.requests) -> boo
 def changed_bodies(draw: st.DrawFn) -> tuple[BodyKind, Any]:
     """A valid body with some fields set to odd values, left out, or added."""
     kind = draw(st.sampled_from(sorted(VALID)))
-    names = [*BODIES[kind].model_fields, "chat_template", "cache_salt"]
+    names = [*BODIES[kind].__struct_fields__, "chat_template", "cache_salt"]
     body = {**VALID[kind], **{name: draw(OF_FIELDS.get(name, ODD)) for name in draw(st.sets(st.sampled_from(names), max_size=3))}}
     if kind == "chat" and draw(st.booleans()):
         body |= {name: draw(OF_FIELDS[name]) for name in ("messages", "tools", "tool_choice")}

@@ -111,7 +111,7 @@ def test_bytes_that_are_no_request_are_refused_and_never_a_traceback(body: bytes
 
 @given(st.sampled_from(sorted(BASES)), st.data())
 def test_values_of_any_shape_are_judged_and_never_a_traceback(kind: BodyKind, data: st.DataObject) -> None:
-    fields = data.draw(st.dictionaries(st.sampled_from(sorted(BODIES[kind].model_fields)), json_values))
+    fields = data.draw(st.dictionaries(st.sampled_from(sorted(BODIES[kind].__struct_fields__)), json_values))
     with contextlib.suppress(RefusedError):
         check({**BASES[kind], **fields}, kind)
 
@@ -132,7 +132,7 @@ def test_values_of_any_shape_are_judged_and_never_a_traceback(kind: BodyKind, da
         ({"messages": [{"role": "function", "content": "x"}]}, "field `messages.0.role`"),
         ({"messages": [{"role": "user"}]}, "field `messages.0`: `content` is missing"),
         ({"logit_bias": {"x": 1}}, "field `logit_bias"),
-        ({"logit_bias": {"1": 101}}, "field `logit_bias.1`"),
+        ({"logit_bias": {"1": 101}}, "field `logit_bias`: Expected `float` <= 100"),
         ({"logit_bias": {str(token): 1 for token in range(CAPS.logit_bias + 1)}}, "field `logit_bias: its length`"),
         ({"reasoning_effort": "max"}, "field `reasoning_effort`"),
         ({"store": True}, "field `store`"),
@@ -177,6 +177,25 @@ def test_a_schema_nested_too_deep_is_refused() -> None:
 def test_json_nested_deeper_than_any_parser_likes_is_refused() -> None:
     with pytest.raises(RefusedError):
         check_body("chat", b'{"a":' * 100_000, CAPS)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "the body is not JSON"),
+        (b'{"model": NaN}', "the body is not JSON"),
+        (b'{"model": "\xff", "messages": []}', "the body is not JSON"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"{}", "field `model`: is missing"),
+        (b'{"model": "m", "messages": [{"content": "x"}]}', "field `messages.0.role`: is missing"),
+        (b'{"model": "m", "messages": [{"role": "root", "content": "x"}]}', "field `messages.0.role`: not one of the values that are accepted"),
+        (b'{"model": "m", "messages": [{"role": "user", "content": "x"}], "' + b"y" * 200 + b'": 1}', f"field `{'y' * 128}`: not accepted by this gateway"),
+    ],
+)
+def test_a_refusal_says_in_one_line_what_is_wrong_and_where(body: bytes, told: str) -> None:
+    with pytest.raises(RefusedError) as caught:
+        check_body("chat", body, CAPS)
+    assert str(caught.value) == told
 
 
 def test_the_answer_does_not_repeat_what_was_sent() -> None:
