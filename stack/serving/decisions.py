@@ -101,7 +101,8 @@ class Decider:
             passed = judge(call, self.policy, ring, self.models)
             if self._limits_tenants:
                 await self._charge(request_id, passed, is_gone)
-            redacted = await self._redact(call, request_id, passed, is_gone)
+            if self._redactors:
+                redacted = await self._redact(call, request_id, passed, is_gone)
         except RefusedError as refused:
             self._write(call, request_id, trace_id, passed, refused=refused)
             self._count(call, passed, "refused", refused.status, started_s)

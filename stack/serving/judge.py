@@ -1,6 +1,6 @@
 """Whether a request may pass, from what it says alone (pure): route, credential, body, model."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from stack.serving.keys import KeyRing
 from stack.serving.listed import ListedModel, Task
@@ -13,8 +13,7 @@ from stack.serving.tokens import principal_of
 SCHEME = "bearer "
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Struct, frozen=True):
     """What Envoy tells of a request."""
 
     method: str
@@ -26,8 +25,7 @@ class Call:
     """Payload of a signed token that Envoy has checked."""
 
 
-@dataclass(frozen=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """Who may ask, and for what; `demand` is None for a request that generates nothing."""
 
     principal: Principal

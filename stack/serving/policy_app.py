@@ -4,7 +4,8 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from stack.serving.decisions import Decider
 from stack.serving.errors import ServingError
@@ -20,8 +21,7 @@ CLAIMS = CLAIMS_HEADER.encode()
 TEXT, JSON = ("content-type", "text/plain; charset=utf-8"), ("content-type", "application/json")
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One request to the policy service. Names of headers are in lower case."""
 
     method: str

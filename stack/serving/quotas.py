@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from stack.serving.budgets import Budgets, DayCharge
 from stack.serving.over_limit import OverLimitError, SlotsTakenError, worst
 from stack.serving.tenants import Principal, RateClass
@@ -17,8 +19,7 @@ from stack.serving.tenants import Principal, RateClass
 WINDOW_S = 60.0
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What a request asks for. `tokens` is an estimate: of the prompt by its characters, of the answer by its cap."""
 
     model: str

@@ -1,8 +1,8 @@
 """Who asks, and how much a tenant may ask for (models)."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
+from msgspec import Struct
 from pydantic import BeforeValidator, Field, model_validator
 
 from stack.evidence.record import Frozen
@@ -84,8 +84,7 @@ class Issuer(Frozen):
     class_claim: str | None = Field(default=None, min_length=1, description="Null: class `default`, as where a token lacks the claim")
 
 
-@dataclass(frozen=True)
-class Principal:
+class Principal(Struct, frozen=True):
     """Whom a credential speaks for, and the class of limits that holds for him."""
 
     tenant: str

@@ -18,7 +18,7 @@ ENGINE_SERVICE = "stackproof-engine"
 
 def trace_id_of(traceparent: str | None) -> str | None:
     """The 32 hexadecimal digits that all spans of a request share; None where there is no valid header."""
-    found = TRACEPARENT.fullmatch(traceparent or "")
+    found = TRACEPARENT.fullmatch(traceparent) if traceparent else None
     return found[1] if found and found[1] != NO_TRACE else None
 
 
