@@ -1,6 +1,7 @@
 """A policy that needs files of a site: each comes from an object that the site names, into the pod that needs it and no other."""
 
 import copy
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from kube_schemas import schema_faults
 from machines import CHART, KUBE_VERSIONS, SITE, Manifest, Renderer, plan_for
 from pod_rules import pod_specs, project_faults, restricted_faults
 from pods_here import Pods
+from ray_schemas import ray_faults, ray_pods
 from secured import COLLECTOR, LOGIN, SECURED, without, without_client_ca
 from secured_rules import container, mounted, one, secured_faults
 
@@ -261,9 +263,77 @@ def test_a_missing_object_is_named_with_its_mend(
     assert "\n" not in str(refused.value)
 
 
-def test_a_labeling_job_cannot_ask_a_gateway_whose_authority_it_does_not_know(manifests: Renderer, values: Values) -> None:
-    with pytest.raises(HelmError, match=r"labeling\.jobs\[triage\]\.url: name another endpoint"):
-        manifests(values(SECURED), SITE, SITE_SECURED, CHART / "ci" / "labeling.yaml")
+LABELING = CHART / "ci" / "labeling.yaml"
+
+
+def labeling_jobs(stack: list[Manifest]) -> dict[str, Manifest]:
+    """RayJobs by the job's name."""
+    return {each["metadata"]["name"].split("-")[2]: each for each in stack if each["kind"] == "RayJob"}
+
+
+def authorities(job: Manifest) -> dict[str, Any]:
+    """What head and workers mount of it, by pod; None where they mount none."""
+    found = {}
+    for part, template in ray_pods(job).items():
+        pod = template["spec"]
+        mounted_at = {mount["mountPath"]: mount for mount in pod["containers"][0]["volumeMounts"]}.get("/run/trust/stackproof")
+        volume = next((each for each in pod["volumes"] if mounted_at and each["name"] == mounted_at["name"]), None)
+        found[part] = volume and {**volume, "read-only": mounted_at["readOnly"]}
+    return found
+
+
+def test_a_labeling_job_trusts_the_named_authority_of_the_gateway(manifests: Renderer, values: Values, kube: str) -> None:
+    jobs = labeling_jobs(manifests(values(without_client_ca()), SITE, SITE_SECURED, LABELING, kube=kube))
+    assert [fault for job in jobs.values() for fault in ray_faults(job, kube)] == []
+    words = shlex.split(jobs["triage"]["spec"]["entrypoint"])
+    assert {"--url=https://stackproof-gateway:8080", "--ca-file=/run/trust/stackproof/ca.crt"} <= set(words)
+    secret = {"secretName": "gateway-tls", "defaultMode": 0o440, "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    mounted_here = {"name": "authority", "secret": secret, "read-only": True}
+    assert authorities(jobs["triage"]) == {"submitter": None, "head": mounted_here, "workers": mounted_here}
+    assert "--ca-file" not in jobs["archive"]["spec"]["entrypoint"], "an endpoint elsewhere has a certificate of a public authority"
+    assert authorities(jobs["archive"]) == {"submitter": None, "head": None, "workers": None}
+
+
+def test_a_labeling_job_may_name_the_authority_of_an_endpoint_elsewhere(manifests: Renderer, values: Values, tmp_path: Path) -> None:
+    jobs = yaml.safe_load(LABELING.read_text())["labeling"]["jobs"]
+    jobs[1] |= {"ca": {"kind": "ConfigMap", "name": "models-authority", "key": "ca.pem"}}
+    found = labeling_jobs(manifests(values(load_policy()), SITE, LABELING, more(tmp_path, {"labeling": {"jobs": jobs}})))
+    assert "--ca-file=/run/trust/stackproof/ca.crt" in shlex.split(found["archive"]["spec"]["entrypoint"])
+    assert authorities(found["archive"])["workers"]["configMap"] == {"name": "models-authority", "items": [{"key": "ca.pem", "path": "ca.crt"}]}
+    assert "--ca-file" not in found["triage"]["spec"]["entrypoint"]
+
+
+def test_another_authority_of_the_gateway_is_another_job(manifests: Renderer, values: Values, tmp_path: Path) -> None:
+    """A RayJob that has begun takes no changes."""
+    given = (values(without_client_ca()), SITE, SITE_SECURED, LABELING)
+    before, after = labeling_jobs(manifests(*given)), labeling_jobs(manifests(*given, more(tmp_path, {"trust": {"gatewayCa": {"name": "other"}}})))
+    assert before["triage"]["metadata"]["name"] != after["triage"]["metadata"]["name"]
+    assert before["archive"]["metadata"]["name"] == after["archive"]["metadata"]["name"]
+
+
+def with_ca(**ca: str) -> dict[str, Any]:
+    jobs = yaml.safe_load(LABELING.read_text())["labeling"]["jobs"]
+    return {"labeling": {"jobs": [{**jobs[0], "ca": ca}, jobs[1]]}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "given", "words"),
+    [
+        (without_client_ca(), {"trust": {"gatewayCa": {"name": ""}}}, "trust.gatewayCa.name: name the ConfigMap or Secret with the authority of the gateway's"),
+        (SECURED, {}, "labeling.jobs[triage].url: name another endpoint: the gateway wants certificates of its clients"),
+        (without("tls"), with_ca(kind="Secret", name="", key="ca.crt"), "labeling.jobs[triage].ca.name: name the ConfigMap or Secret"),
+        (without("tls"), with_ca(kind="Secret", name="ca"), "/labeling/jobs/0/ca"),
+        (without("tls"), {"labeling": {"defaults": {"args": ["--ca-file=/tmp/ca"]}}}, "/labeling/defaults/args/0"),
+    ],
+    ids=["no authority", "client certificates", "no name", "no key", "as an argument"],
+)
+def test_a_labeling_job_that_would_trust_nobody_is_refused(
+    manifests: Renderer, values: Values, tmp_path: Path, policy: GatewayPolicy, given: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(HelmError) as refused:
+        manifests(values(policy), SITE, SITE_SECURED, LABELING, more(tmp_path, given))
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,17 @@ One job with what it leaves to labeling.defaults, as YAML. A key that the job gi
 
 {{/* A RayJob that has begun does not take changes: another pipeline, image or size is another RayJob, which goes on in the same folder. */}}
 {{- define "stackproof.labeling.rayJobName" -}}
-{{- $made := printf "%s%s%s" (toYaml .job) (toYaml .root.Values.images.ray) .root.Values.labeling.rayVersion }}
+{{- $made := printf "%s%s%s%s" (toYaml .job) (toYaml .root.Values.images.ray) .root.Values.labeling.rayVersion (include "stackproof.labeling.authority" .) }}
 {{- .root.Values.name }}-label-{{ .job.name }}-{{ $made | sha256sum | trunc 8 }}
+{{- end }}
+
+{{/* Who signed the certificate of the endpoint, as {kind, name, key}: the job's own word, or the gateway's authority; nothing for the public authorities. */}}
+{{- define "stackproof.labeling.authority" -}}
+{{- if .job.ca }}
+{{- toYaml .job.ca }}
+{{- else if and (not .job.url) .root.Values.gateway.tls.enabled }}
+{{- toYaml .root.Values.trust.gatewayCa }}
+{{- end }}
 {{- end }}
 
 {{/* The schema lets nothing into these words that a shell would read as more than a word. */}}
@@ -31,6 +40,7 @@ stackproof label run /pipeline/pipeline.yaml --out=/out/{{ .job.out.path }}
 {{- else }} --url={{ include "stackproof.gatewayUrl" .root }}
 {{- end }}
 {{- if .job.apiKey }} --api-key-file=/run/secrets/stackproof/api-key{{ end }}
+{{- if include "stackproof.labeling.authority" . }} --ca-file=/run/trust/stackproof/ca.crt{{ end }}
 {{- range .job.args }} {{ . }}{{ end }}
 {{- end }}
 
@@ -44,7 +54,7 @@ stackproof label run /pipeline/pipeline.yaml --out=/out/{{ .job.out.path }}
   value: "0"
 {{- end }}
 
-{{/* The same on every node: a shard task reads sources and key, and writes beside the shard's final place. */}}
+{{/* The same on every node: a shard task reads sources, key and authority, and writes beside the shard's final place. */}}
 {{- define "stackproof.labeling.mounts" -}}
 - name: pipeline
   mountPath: /pipeline
@@ -74,6 +84,12 @@ stackproof label run /pipeline/pipeline.yaml --out=/out/{{ .job.out.path }}
   mountPath: /run/secrets/stackproof
   volume:
     {{- include "stackproof.secretVolume" (merge (dict "path" "api-key") .) | nindent 4 }}
+{{- end }}
+{{- with include "stackproof.labeling.authority" . | fromYaml }}
+- name: authority
+  mountPath: /run/trust/stackproof
+  volume:
+    {{- include "stackproof.filesVolume" (dict "kind" .kind "name" .name "files" (list (dict "key" .key "path" "ca.crt"))) | nindent 4 }}
 {{- end }}
 - name: tmp
   mountPath: /tmp
