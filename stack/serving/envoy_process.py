@@ -15,8 +15,9 @@ from stack.runtime.net import LOOPBACK, free_port
 from stack.runtime.process import Child
 from stack.serving.errors import ServingError
 from stack.serving.gateway import Addresses, Pool, Served, render_envoy, render_secrets
-from stack.serving.policy import GatewayPolicy
+from stack.serving.policy import GatewayPolicy, Tracing
 from stack.serving.tokens import read_key_set
+from stack.serving.trust import trusting
 
 READY_TIMEOUT_S = 30.0
 PROBE_TIMEOUT_S = 2.0
@@ -60,8 +61,18 @@ def start_policy_service(
     return _ready(child, address, policy.health_path)
 
 
+def require_authorities(tracing: Tracing | None) -> None:
+    """ServingError where the certificates by which the collector is trusted cannot be read."""
+    if tracing is not None and tracing.authorities is not None:
+        try:
+            trusting(Path(tracing.authorities))
+        except ServingError as fault:
+            raise ServingError(f"field `tracing.ca_file`: {fault}") from None
+
+
 def start_envoy(policy: GatewayPolicy, addresses: Addresses, *, config: Path, log: Path) -> Child:
-    """Render the configuration to `config`, start Envoy on it and wait until it is live; ChildError when it fails."""
+    """Render the configuration to `config`, start Envoy on it and wait until it is live; ServingError for a file it cannot read, ChildError when it fails."""
+    require_authorities(policy.tracing)
     write_atomic(config, yaml.safe_dump(render_envoy(policy, addresses), sort_keys=False))
     for name, document in render_secrets(policy.tls).items():
         write_atomic(Path(addresses.secrets or config.parent) / name, yaml.safe_dump(document, sort_keys=False))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from stack.serving.errors import ServingError
-from stack.serving.policy import GatewayPolicy, Tls
+from stack.serving.policy import GatewayPolicy, Tls, Tracing
 from stack.serving.tenants import RateClass, Redact
 
 ENVOY_FOLDER = "/etc/stackproof"
@@ -18,6 +18,8 @@ TLS_FOLDER = "/run/secrets/stackproof/tls"
 CERTIFICATE, KEY = "tls.crt", "tls.key"
 """Of a Secret of type kubernetes.io/tls."""
 CLIENT_CA_FILE = "/run/trust/stackproof/client-ca/ca.crt"
+COLLECTOR_CA_FILE = "/run/trust/stackproof/collector-ca/ca.crt"
+"""Of the gateway and of every engine."""
 KEY_SETS_FOLDER = "/run/trust/stackproof/key-sets"
 PSEUDONYMS_FOLDER = "/run/secrets/stackproof/pseudonyms"
 FILE_NAME = r"[-_a-zA-Z0-9][-._a-zA-Z0-9]{0,252}"
@@ -32,7 +34,8 @@ def policy_in_cluster(policy: GatewayPolicy) -> GatewayPolicy:
     )
     issuers = tuple(each.model_copy(update={"key_set": f"{KEY_SETS_FOLDER}/{_name(each.key_set)}"}) for each in policy.issuers)
     classes = {name: _class_in_cluster(each) for name, each in policy.classes.items()}
-    return policy.model_copy(update={"tls": tls, "issuers": issuers, "classes": classes, "redact": policy.redact and _redact_in_cluster(policy.redact)})
+    redact, tracing = policy.redact and _redact_in_cluster(policy.redact), policy.tracing and _tracing_in_cluster(policy.tracing)
+    return policy.model_copy(update={"tls": tls, "issuers": issuers, "classes": classes, "redact": redact, "tracing": tracing})
 
 
 def key_set_files(policy: GatewayPolicy) -> list[str]:
@@ -53,6 +56,10 @@ def _class_in_cluster(rate_class: RateClass) -> RateClass:
 
 def _redact_in_cluster(redact: Redact) -> Redact:
     return redact if redact.key_file is None else redact.model_copy(update={"key_file": f"{PSEUDONYMS_FOLDER}/{_name(redact.key_file)}"})
+
+
+def _tracing_in_cluster(tracing: Tracing) -> Tracing:
+    return tracing if tracing.ca_file is None else tracing.model_copy(update={"ca_file": COLLECTOR_CA_FILE})
 
 
 def _names(field: str, paths: Iterable[str]) -> list[str]:

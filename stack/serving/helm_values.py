@@ -119,7 +119,7 @@ def _values(pools: Sequence[_Engines], served: tuple[Served, ...], policy: Gatew
             **({"replicas": 1} if policy.limits_tenants else {}),
             **({"budgets": True} if policy.daily else {}),
         },
-        **({"tracing": {"endpoint": policy.tracing.endpoint, "port": collector_address(policy.tracing)[1]}} if policy.tracing else {}),
+        **({"tracing": _tracing(policy.tracing)} if policy.tracing else {}),
     }
 
 
@@ -159,6 +159,11 @@ def pod_tracing(tracing: Tracing | None) -> EngineTracing:
     spans = engine_tracing(tracing, "engine", host="node")
     # Of what tells engines apart only the kubelet knows the values: it puts them in.
     return EngineTracing(spans.arguments, {**spans.environment, "OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=$(POD_NAME),host.name=$(NODE_NAME)"})
+
+
+def _tracing(tracing: Tracing) -> dict[str, Any]:
+    known = {} if tracing.ca_file is None else {"ownAuthority": True}
+    return {"endpoint": tracing.endpoint, "port": collector_address(tracing)[1], **known}
 
 
 def _tls(policy: GatewayPolicy) -> dict[str, Any]:

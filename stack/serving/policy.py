@@ -20,6 +20,8 @@ CHAT_PATH = "/v1/chat/completions"
 EMBEDDINGS_PATH = "/v1/embeddings"
 MODELS_PATH = "/v1/models"
 HOST_PORT = r"[A-Za-z0-9.-]+:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+PUBLIC_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian, Ubuntu, Alpine and Envoy's own images have their certificates: of itself Envoy trusts nobody, or everybody."""
 BodyKind = Literal["chat", "completions", "embeddings"]
 """Which closed schema a request body is held to."""
 
@@ -116,11 +118,27 @@ class Routing(Frozen):
 class Tracing(Frozen):
     """Where spans of requests go. They name tenant, model and request id, and never a prompt."""
 
-    endpoint: str = Field(pattern=rf"^http://{HOST_PORT}/[A-Za-z0-9/._-]*$", description="OTLP over HTTP of a collector, as in http://127.0.0.1:4318/v1/traces")
+    endpoint: str = Field(
+        pattern=rf"^https?://{HOST_PORT}/[A-Za-z0-9/._-]*$", description="OTLP over HTTP or HTTPS of a collector, as in http://127.0.0.1:4318/v1/traces"
+    )
+    ca_file: str | None = Field(
+        default=None, pattern=ABSOLUTE_PATH, description="PEM certificates of who signed an https collector's; null: a public authority did"
+    )
     sample_percent: float = Field(default=100, ge=0, le=100, description="Share of the requests that are traced")
     trust_client: bool = Field(
         default=False, description="Continue the traces that clients begin (`traceparent`); what they do not sample is not sampled here either"
     )
+
+    @property
+    def authorities(self) -> str | None:
+        """The file with those of whom the collector's certificate must be, for Envoy; None where it speaks plain HTTP."""
+        return (self.ca_file or PUBLIC_AUTHORITIES) if self.endpoint.startswith("https:") else None
+
+    @model_validator(mode="after")
+    def _trusts_over_tls_only(self) -> Self:
+        if self.ca_file is not None and self.authorities is None:
+            raise ValueError("`ca_file` is for an `endpoint` that begins with https://")
+        return self
 
 
 class Metrics(Frozen):

@@ -20,7 +20,7 @@ from stack.serving.chat import read_key
 from stack.serving.compiler import why_no_compiler
 from stack.serving.deployment import DeployedModel, Deployment
 from stack.serving.endpoint import Endpoint
-from stack.serving.envoy_process import start_envoy, start_policy_service
+from stack.serving.envoy_process import require_authorities, start_envoy, start_policy_service
 from stack.serving.errors import PartEndedError
 from stack.serving.fleet import Fleet, Keeper, State, lay_out
 from stack.serving.fleet.gateway_admin import GatewayAdmin
@@ -137,6 +137,8 @@ def serve_deployment(
         if number is not None:
             require_free(LOOPBACK, number, option=option)
     inventory, rules = collect_inventory(), policy or load_policy()
+    if gateway:
+        require_authorities(rules.tracing)  # Envoy would say so too, once the engines are up
     pools = lay_out(deployment, inventory, eager=why_no_compiler())
     manifests = {pool.catalog.name: _weights(pool.catalog, say) for pool in pools}
     started_ns = time.monotonic_ns()

@@ -34,13 +34,15 @@ def engine_tracing(tracing: Tracing, engine_name: str, *, host: str, devices: tu
     """vLLM sends its spans to the gateway's collector and names itself by engine, host and the (hashed) UUIDs of its devices.
 
     An engine on processor cores has no such devices. Which requests are sampled is the gateway's choice: the SDK's default sampler
-    follows the flag in `traceparent`. vLLM takes OTLP over gRPC where the protocol is not named.
+    follows the flag in `traceparent`. vLLM takes OTLP over gRPC where the protocol is not named. Over TLS the exporter trusts the certificates of
+    certifi where no file is named.
     """
     about = {"service.instance.id": engine_name, "host.name": host, **({"stackproof.devices": " ".join(devices)} if devices else {})}
     return EngineTracing(
         arguments=("--otlp-traces-endpoint", tracing.endpoint),
         environment={
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+            **({"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE": tracing.ca_file} if tracing.ca_file is not None else {}),
             "OTEL_SERVICE_NAME": ENGINE_SERVICE,
             # Percent-encoded as in W3C Baggage, which is what the SDK decodes.
             "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{name}={quote(value, safe='')}" for name, value in about.items()),

@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+LOOPBACK = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+
 
 @dataclass(frozen=True)
 class Authority:
@@ -28,18 +30,18 @@ class Authority:
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return cls(name, key, path)
 
-    def issue(self, certificate: Path, key: Path, common_name: str) -> None:
-        """Write a certificate for 127.0.0.1 and its key by renaming, the key first."""
+    def issue(self, certificate: Path, key: Path, common_name: str, *, host: x509.GeneralName = LOOPBACK) -> None:
+        """Write a certificate for `host` and its key by renaming, the key first."""
         own = rsa.generate_private_key(65537, 2048)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        host = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        signed = _builder(subject, self.name, own).add_extension(host, critical=False).sign(self.key, hashes.SHA256())
+        names = x509.SubjectAlternativeName([host])
+        signed = _builder(subject, self.name, own).add_extension(names, critical=False).sign(self.key, hashes.SHA256())
         _replace(key, own.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
         _replace(certificate, signed.public_bytes(serialization.Encoding.PEM))
 
-    def serving(self, folder: Path) -> ssl.SSLContext:
-        """For a server on 127.0.0.1, with a certificate of this authority in tls.crt and tls.key of `folder`."""
-        self.issue(folder / "tls.crt", folder / "tls.key", "server")
+    def serving(self, folder: Path, *, host: x509.GeneralName = LOOPBACK) -> ssl.SSLContext:
+        """For a server, with a certificate of this authority in tls.crt and tls.key of `folder`."""
+        self.issue(folder / "tls.crt", folder / "tls.key", "server", host=host)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
         return context

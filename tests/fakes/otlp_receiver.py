@@ -1,5 +1,6 @@
 """A collector of traces: OTLP over HTTP, decoded by the published protobuf definitions."""
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ class Collector:
 
 
 @contextmanager
-def start_collector() -> Iterator[Collector]:
+def start_collector(tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
+    """On 127.0.0.1; over HTTPS with `tls`."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     class Receive(BaseHTTPRequestHandler):
@@ -63,7 +65,9 @@ def start_collector() -> Iterator[Collector]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Receive) as server:
-        collector = Collector(f"http://127.0.0.1:{server.server_port}/v1/traces")
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        collector = Collector(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/v1/traces")
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield collector
         server.shutdown()

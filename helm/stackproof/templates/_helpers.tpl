@@ -152,6 +152,17 @@ configMap:
 {{ ternary "https" "http" .Values.gateway.tls.enabled }}://{{ include "stackproof.fullname" (dict "root" . "component" "gateway") }}:{{ .Values.gateway.port }}
 {{- end }}
 
+{{/* Who signed the collector's certificate, for those that send spans there; nothing where it is a public authority. */}}
+{{- define "stackproof.collectorMounts" -}}
+{{- if .Values.tracing.ownAuthority }}
+- name: collector-ca
+  mountPath: /run/trust/stackproof/collector-ca
+  volume:
+    {{- $ca := .Values.trust.collectorCa }}
+    {{- include "stackproof.filesVolume" (dict "kind" $ca.kind "name" $ca.name "files" (list (dict "key" $ca.key "path" "ca.crt"))) | nindent 4 }}
+{{- end }}
+{{- end }}
+
 {{/* Where spans go; nothing without tracing. */}}
 {{- define "stackproof.collectorEgress" -}}
 {{- with .Values.tracing }}

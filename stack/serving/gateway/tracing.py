@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stack.serving.gateway.filters import AUTHZ_METADATA, MODEL_HEADER, TENANT_HEADER
-from stack.serving.gateway.typed import address_of, is_fixed, seconds
+from stack.serving.gateway.tls import CIPHERS_OF_1_2
+from stack.serving.gateway.typed import TYPE, address_of, is_fixed, seconds, typed
 from stack.serving.policy import GatewayPolicy, Tracing
 
 COLLECTOR = "collector"
@@ -64,11 +65,33 @@ def collector_address(tracing: Tracing) -> tuple[str, int]:
 
 
 def collector_cluster(tracing: Tracing) -> dict[str, Any]:
-    """A collector that does not answer costs spans, never a request."""
+    """A collector that does not answer, or is not to be trusted, costs spans, never a request."""
     address = urlsplit(tracing.endpoint).netloc
+    secured = {} if tracing.authorities is None else {"transport_socket": _upstream_tls(address, tracing.authorities)}
     return {
         "name": COLLECTOR,
         "type": "STATIC" if is_fixed(address) else "STRICT_DNS",
         "connect_timeout": seconds(EXPORT_TIMEOUT_S),
         "load_assignment": {"cluster_name": COLLECTOR, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address_of(address)}}]}]},
+        **secured,
     }
+
+
+def _upstream_tls(address: str, authorities: str) -> dict[str, Any]:
+    """The certificate must be of these authorities and for this very host: an authority alone would let in all whom it knows.
+
+    Envoy reads the file when it starts.
+    """
+    host, fixed = address.rpartition(":")[0].lower(), is_fixed(address)
+    name = {"san_type": "IP_ADDRESS" if fixed else "DNS", "matcher": {"exact": host}}
+    context = {
+        "@type": f"{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext",
+        # A server name is a name: RFC 6066, section 3, leaves addresses out.
+        **({} if fixed else {"sni": host}),
+        "common_tls_context": {
+            "alpn_protocols": ["http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3", "cipher_suites": list(CIPHERS_OF_1_2)},
+            "validation_context": {"trusted_ca": {"filename": authorities}, "match_typed_subject_alt_names": [name]},
+        },
+    }
+    return typed("envoy.transport_sockets.tls", context)

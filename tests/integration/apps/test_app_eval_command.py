@@ -8,13 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 
 from stack.apps.evidence import recompute
 from stack.apps.transit.evaluation.figures import read_predictions
 from stack.evidence import EvidenceStore
 from stack.runtime.net import LOOPBACK, free_port
 from stack.serving.session import Session
-from tests.fakes.certificates import Authority
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""A policy that needs files of a site: certificates, key sets, keys for pseudonyms, and a collector."""
+"""A policy that needs files of a site: certificates, key sets, keys for pseudonyms, and a collector with an authority of its own."""
 
 from stack.serving.policy import GatewayPolicy, Tls, Tracing, load_policy
 from stack.serving.tenants import Issuer, RateClass, Redact
@@ -12,7 +12,7 @@ SECURED: GatewayPolicy = load_policy().model_copy(
             Issuer(issuer=LOGIN, audiences=("stackproof",), key_set="/srv/jwt/login.jwks"),
             Issuer(issuer=PARTNER, audiences=("stackproof",), key_set="/srv/jwt/partner.jwks"),
         ),
-        "tracing": Tracing(endpoint=f"http://{COLLECTOR}/v1/traces"),
+        "tracing": Tracing(endpoint=f"https://{COLLECTOR}/v1/traces", ca_file="/srv/collector.pem"),
         "classes": {"default": RateClass(redact=Redact(how="pseudonym", key_file="/srv/pii/pii.key")), "trusted": RateClass(redact="off")},
     }
 )

@@ -15,16 +15,21 @@ Told = dict[str, Any]
 MOUNTS: dict[tuple[str, str], Told] = {
     ("gateway", "/run/secrets/stackproof/tls"): {"secret": "gateway-tls", "files": {"tls.crt": "tls.crt", "tls.key": "tls.key"}},
     ("gateway", "/run/trust/stackproof/client-ca"): {"configMap": "client-authority", "files": {"clients.pem": "ca.crt"}},
+    **{
+        (component, "/run/trust/stackproof/collector-ca"): {"configMap": "collector-authority", "files": {"authority.pem": "ca.crt"}}
+        for component in ("gateway", "engine")
+    },
     ("authz", "/run/trust/stackproof/key-sets"): {"configMap": "login-keys", "files": {"login.jwks": "login.jwks", "partner.jwks": "partner.jwks"}},
     ("authz", "/run/secrets/stackproof/pseudonyms"): {"secret": "stackproof-pseudonyms", "files": {"pii.key": "pii.key"}},
 }
 """From where each file comes, by pod and folder."""
 OBJECTS = {
-    "engine": {"stackproof-engine-key"},
-    "gateway": {"stackproof-gateway", "gateway-tls", "client-authority"},
+    "engine": {"stackproof-engine-key", "collector-authority"},
+    "gateway": {"stackproof-gateway", "gateway-tls", "client-authority", "collector-authority"},
     "authz": {"stackproof-authz", "stackproof-engine-key", "stackproof-client-keys", "login-keys", "stackproof-pseudonyms"},
 }
 """All that a pod gets."""
+TRUSTED = "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"
 COLLECTORS = Party({"app.kubernetes.io/name": "otel-collector"}, namespace="observability")
 OTHERS = {
     "the collector's neighbour": Party({"app.kubernetes.io/name": "jaeger"}, namespace="observability"),
@@ -93,6 +98,11 @@ def path_faults(stack: list[Manifest]) -> list[str]:
         secret = resource.get("tls_certificate") or resource["validation_context"]
         folders = {secret["watched_directory"]["path"], *(str(Path(each["filename"]).parent) for each in secret.values() if "filename" in each)}
         faults += [f"gateway: {name} names {folder}, which is not mounted" for folder in sorted(folders - places["gateway"])]
+    clusters = yaml.safe_load(data["envoy.yaml"])["static_resources"]["clusters"]
+    (collector,) = [each["transport_socket"]["typed_config"] for each in clusters if each["name"] == "collector"]
+    trusted = collector["common_tls_context"]["validation_context"]["trusted_ca"]["filename"]
+    for component, path in (("gateway", trusted), ("engine", _variables(stack)[TRUSTED].get("value", ""))):
+        faults += [f"{component}: {path} is not mounted"] if str(Path(path).parent) not in places[component] or Path(path).name != "ca.crt" else []
     return faults
 
 
@@ -116,8 +126,8 @@ def port_faults(stack: list[Manifest]) -> list[str]:
 def span_faults(stack: list[Manifest]) -> list[str]:
     """The engine sends its spans to the gateway's collector, and says which pod on which node it is."""
     engine = container(stack, "engine")
-    faults = [] if engine["args"][-2:] == ["--otlp-traces-endpoint", f"http://{COLLECTOR}/v1/traces"] else ["engine: no collector in its arguments"]
-    variables = {each["name"]: each for each in engine["env"]}
+    faults = [] if engine["args"][-2:] == ["--otlp-traces-endpoint", f"https://{COLLECTOR}/v1/traces"] else ["engine: no collector in its arguments"]
+    variables = _variables(stack)
     names = list(variables)
     attributes = "OTEL_RESOURCE_ATTRIBUTES"
     if variables.get(attributes, {}).get("value") != "service.instance.id=$(POD_NAME),host.name=$(NODE_NAME)":
@@ -159,6 +169,11 @@ def audit_faults(stack: list[Manifest]) -> list[str]:
     if (volume.get("persistentVolumeClaim"), volume.get("mount", {}).get("readOnly")) != ({"claimName": "audit"}, False):
         faults.append(f"authz: the audit log goes to {volume}")
     return faults
+
+
+def _variables(stack: list[Manifest]) -> dict[str, Manifest]:
+    """The engine's environment, in its order."""
+    return {each["name"]: each for each in container(stack, "engine")["env"]}
 
 
 def _policies(stack: list[Manifest]) -> list[Manifest]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 from certificates import Authority
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from machines import CHART, ROOT, SITE, Renderer, plan_for
 from otlp_receiver import Collector, start_collector
@@ -65,6 +66,8 @@ class Site:
     folder: Path
     signer: Signer
     collector: Collector
+    asked_for: list[str | None]
+    """Server names that the collector was asked for."""
     reached: list[tuple[dict[str, str], bytes]]
 
     @property
@@ -113,12 +116,18 @@ def site(tmp_path_factory: pytest.TempPathFactory, manifests: Renderer) -> Itera
     reached: list[tuple[dict[str, str], bytes]] = []
     with ExitStack() as running:
         root = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="pods-")))  # short: an admin socket lies in it
-        engine, collector = running.enter_context(start_engine_stub(reached)), running.enter_context(start_collector())
+        (folder / "collector").mkdir()
+        collector_ca, name = Authority.make(folder, "collector-ca"), x509.DNSName(COLLECTOR.partition(":")[0])
+        engine = running.enter_context(start_engine_stub(reached))
+        tls, asked_for = collector_ca.serving(folder / "collector", host=name), list[str | None]()
+        tls.sni_callback = lambda _socket, server_name, _context: asked_for.append(server_name)
+        collector = running.enter_context(start_collector(tls))
         pods = Pods(stack, root, {}, {"stackproof-engine:8000": engine, COLLECTOR: int(collector.endpoint.split(":")[2].split("/")[0])})
-        found = Site(pods, server_ca, client_ca, folder, signer, collector, reached)
+        found = Site(pods, server_ca, client_ca, folder, signer, collector, asked_for, reached)
         pods.objects |= {
             "gateway-tls": found.pair(),
             "client-authority": {"clients.pem": client_ca.pem.read_bytes()},
+            "collector-authority": {"authority.pem": collector_ca.pem.read_bytes()},
             "login-keys": {"login.jwks": signer.key_set("one"), "partner.jwks": signer.key_set("partner")},
             "stackproof-pseudonyms": {"pii.key": (folder / "pii.key").read_bytes()},
             "stackproof-client-keys": {"keys.json": (folder / "keys.json").read_bytes()},
@@ -303,6 +312,7 @@ def test_a_request_is_one_trace_at_the_sites_collector(site: Site) -> None:
     spans = [span for span in site.collector.wait(told) if span.attributes.get("guid:x-request-id") == request_id]
     assert {span.resource["service.name"] for span in spans} == {"stackproof-gateway"}
     assert any(span.attributes.get("stackproof.tenant") == "clinic" for span in spans)
+    assert set(site.asked_for) == {COLLECTOR.partition(":")[0]}, "over TLS, by the collector's name"
 
 
 def test_the_kubelets_way_of_publishing_turns_one_link(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from certificates import Authority
 from kube_schemas import schema_faults
 from machines import CHART, KUBE_VERSIONS, SITE, Manifest, Renderer, plan_for
 from pod_rules import pod_specs, project_faults, restricted_faults
@@ -21,7 +22,7 @@ from secured_rules import container, mounted, one, secured_faults
 from stack.serving.envoy_process import envoy_binary
 from stack.serving.helm_binary import HelmError, render, run_helm
 from stack.serving.helm_values import chart_values, values_yaml
-from stack.serving.policy import GatewayPolicy, load_policy, parse_policy
+from stack.serving.policy import GatewayPolicy, Tracing, load_policy, parse_policy
 from stack.serving.tenants import RateClass
 
 pytestmark = pytest.mark.slow
@@ -131,6 +132,14 @@ BREAKAGES = {
     "any port of the collector": ("_helpers.tpl", "  ports:\n    - protocol: TCP\n      port: {{ .port }}\n", "", "gateway reaches the collector at 4317/TCP"),
     "no way for the engine's spans": ("engine/networkpolicy.yaml", "if $.Values.tracing.endpoint", "if false", "engine does not reach the collector"),
     "no name service for the engine": ("engine/networkpolicy.yaml", "if not (regexMatch", "if (regexMatch", "engine does not reach DNS"),
+    "the collector's authority from another object": (
+        "_helpers.tpl",
+        "$ca := .Values.trust.collectorCa",
+        "$ca := .Values.trust.clientCa",
+        "collector-ca comes from",
+    ),
+    "no authority for the engine": ("engine/_engine.tpl", 'include "stackproof.collectorMounts" .root', '"" ', "engine: nothing is mounted at /run/trust"),
+    "no authority for the gateway": ("gateway/_gateway.tpl", 'include "stackproof.collectorMounts" .', '"" ', "gateway: nothing is mounted at /run/trust"),
     "names behind what is made of them": ("engine/_engine.tpl", "if .root.Values.tracing.endpoint", "if false", "POD_NAME is not metadata.name"),
 }
 
@@ -154,7 +163,7 @@ def test_the_policy_in_the_pod_is_the_same_but_for_the_places_of_its_files(secur
         (issuer.issuer, Path(issuer.key_set).name) for issuer in SECURED.issuers
     ]
     changed = {name for name in type(policy).model_fields if getattr(policy, name) != getattr(SECURED, name)}
-    assert changed == {"tls", "issuers", "classes"}
+    assert changed == {"tls", "issuers", "classes", "tracing"}
     assert policy.classes["trusted"] == SECURED.classes["trusted"]
     assert "/srv/" not in yaml.safe_dump_all(secured)
 
@@ -162,7 +171,9 @@ def test_the_policy_in_the_pod_is_the_same_but_for_the_places_of_its_files(secur
 @pytest.mark.parametrize("policy", [SECURED, without_client_ca(), without("tls"), without("issuers"), without("tracing"), without("classes")])
 def test_the_real_envoy_accepts_every_combination(policy: GatewayPolicy, values: Values, manifests: Renderer, tmp_path: Path) -> None:
     stack = manifests(values(policy), SITE, SITE_SECURED)
-    here = Pods(stack, tmp_path, {"gateway-tls": {"tls.crt": b"", "tls.key": b""}, "client-authority": {"clients.pem": b""}}, {})
+    objects = {"gateway-tls": {"tls.crt": b"", "tls.key": b""}, "client-authority": {"clients.pem": b""}}
+    authority = Authority.make(tmp_path, "collector-ca").pem.read_bytes()
+    here = Pods(stack, tmp_path, {**objects, "collector-authority": {"authority.pem": authority}}, {})
     here.mount("gateway")
     config = here.inside("/etc/stackproof/envoy.yaml")
     done = subprocess.run([envoy_binary(), "-c", str(config), "--mode", "validate"], capture_output=True, text=True, check=False, timeout=30)
@@ -195,12 +206,20 @@ def test_without_tracing_the_engine_reaches_nothing_at_all(manifests: Renderer, 
     assert not [name for name in (each["name"] for each in container(stack, "engine")["env"]) if name.startswith("OTEL_")]
 
 
-def test_an_address_in_place_of_a_name_needs_no_name_service(manifests: Renderer, values: Values) -> None:
-    assert SECURED.tracing is not None
-    by_address = SECURED.model_copy(update={"tracing": SECURED.tracing.model_copy(update={"endpoint": "http://192.0.2.7:4318/v1/traces"})})
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_address_in_place_of_a_name_needs_no_name_service(manifests: Renderer, values: Values, scheme: str) -> None:
+    by_address = SECURED.model_copy(update={"tracing": Tracing(endpoint=f"{scheme}://192.0.2.7:4318/v1/traces")})
     stack = manifests(values(by_address), SITE, SITE_SECURED)
     (rule,) = one(stack, "NetworkPolicy", "stackproof-engine")["spec"]["egress"]
     assert rule["ports"] == [{"protocol": "TCP", "port": 4318}]
+
+
+def test_a_collector_of_a_public_authority_needs_no_file_of_the_site(manifests: Renderer, values: Values) -> None:
+    public = SECURED.model_copy(update={"tracing": Tracing(endpoint=f"https://{COLLECTOR}/v1/traces")})
+    stack = manifests(values(public), SITE, SITE_SECURED)
+    assert [path for component in ("engine", "gateway") for path in mounted(stack, component) if path.endswith("collector-ca")] == []
+    assert "/etc/ssl/certs/ca-certificates.crt" in one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"]
+    assert "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" not in {each["name"] for each in container(stack, "engine")["env"]}
 
 
 def test_a_collector_whose_pods_listen_elsewhere_than_its_service_is_reached_there(manifests: Renderer, values: Values, tmp_path: Path) -> None:
@@ -251,7 +270,8 @@ def mebibytes(size: str) -> int:
         (SECURED, {"secrets": {"pseudonymKeys": {"name": ""}}}, "the keys for pseudonyms (pii.key)"),
         (DAILY, {"authz": {"audit": {"existingClaim": ""}}}, "authz.audit.existingClaim: name a PersistentVolumeClaim"),
         (DAILY, {"authz": {"replicas": 2}}, "authz.replicas: set it to 1"),
-        (SECURED, {"tracing": {"collectors": []}}, f"tracing.collectors: name the pods behind http://{COLLECTOR}/v1/traces"),
+        (SECURED, {"tracing": {"collectors": []}}, f"tracing.collectors: name the pods behind https://{COLLECTOR}/v1/traces"),
+        (SECURED, {"trust": {"collectorCa": {"name": ""}}}, "trust.collectorCa.name: name the ConfigMap or Secret with the authority of the collector's"),
     ],
 )
 def test_a_missing_object_is_named_with_its_mend(

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from chat_server import ChatServer
 from labeling_notes import TEXTS, dataset
 
 from stack.pipelines import LocalExecutor, PipelineError, find_endpoint, load_pipeline, run_pipeline
 from stack.pipelines.ray_executor import RayExecutor
-from tests.fakes.certificates import Authority
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,10 @@
 """One trace id from the client's request to the engine: real Envoy, real policy service, a collector of our own."""
 
+import ipaddress
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from certificates import Authority
+from cryptography import x509
 from gateway_kit import EchoGateway, start_echo_gateway
 from otlp_receiver import Collector, Span, start_collector
 
 from stack.serving.policy import GatewayPolicy, Tracing, load_policy
-from stack.serving.traces import trace_id_of
+from stack.serving.traces import engine_tracing, trace_id_of
 
 pytestmark = pytest.mark.slow
 
@@ -128,3 +134,77 @@ def test_without_a_collector_requests_pass_as_fast_as_ever(tmp_path: Path) -> No
         answers = [ask(gateway) for _ in range(20)]
     assert {answer.status_code for answer in answers} == {200}
     assert sorted(answer.elapsed.total_seconds() for answer in answers)[10] < 0.5
+
+
+def counted(gateway: EchoGateway, name: str) -> int:
+    """A counter of Envoy's connections to the collector."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(gateway.admin)), base_url="http://admin") as admin:
+        text = admin.get("/stats", params={"filter": rf"^cluster\.collector\.{name}$"}).text
+    return int(text.rpartition(":")[2]) if ":" in text else 0
+
+
+def secured_policy(endpoint: str, ca_file: Path) -> GatewayPolicy:
+    return load_policy().model_copy(update={"tracing": Tracing(endpoint=endpoint, ca_file=str(ca_file))})
+
+
+def test_spans_go_over_tls_to_a_collector_of_the_named_authority(tmp_path: Path) -> None:
+    """By its address, so without a server name. By name: `test_chart_pods`."""
+    authority = Authority.make(tmp_path, "site-ca")
+    tls = authority.serving(tmp_path)
+    asked_for: list[str | None] = []
+    tls.sni_callback = lambda _socket, name, _context: asked_for.append(name)
+    with start_collector(tls) as collector, start_echo_gateway(tmp_path, policy=secured_policy(collector.endpoint, authority.pem)) as gateway:
+        request_id = ask(gateway).headers["x-request-id"]
+        spans = of_request(collector.wait(lambda found: len(of_request(found, request_id)) == 3), request_id)
+        assert {span.name for span in spans} >= {"gateway", "engine"}
+        assert counted(gateway, r"ssl\.handshake") > 0
+    assert set(asked_for) == {None}
+
+
+@pytest.mark.parametrize(("trusted", "host", "why"), [("other-ca", "127.0.0.1", "fail_verify_error"), ("site-ca", "127.0.0.2", "fail_verify_san")])
+def test_a_collector_that_is_not_to_be_trusted_gets_no_span_and_costs_no_request(trusted: str, host: str, why: str, tmp_path: Path) -> None:
+    """One of another authority, and one with a certificate for another host."""
+    authorities = {name: Authority.make(tmp_path, name) for name in ("site-ca", "other-ca")}
+    with start_collector(authorities["site-ca"].serving(tmp_path, host=x509.IPAddress(ipaddress.ip_address(host)))) as collector:
+        with start_echo_gateway(tmp_path, policy=secured_policy(collector.endpoint, authorities[trusted].pem)) as gateway:
+            assert ask(gateway).status_code == 200
+            deadline = time.monotonic() + 10
+            while not counted(gateway, rf"ssl\.{why}"):
+                assert time.monotonic() < deadline, "the collector was not tried"
+                time.sleep(0.1)
+            assert ask(gateway).status_code == 200
+        assert collector.spans == []
+
+
+EXPORT = """
+import sys
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from vllm.tracing.otel import get_span_exporter
+
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(get_span_exporter(sys.argv[1])))
+provider.get_tracer("test").start_span("llm_request").end()
+provider.shutdown()
+"""
+"""What vLLM does with its own spans, without an engine."""
+
+
+def test_the_engines_exporter_trusts_the_named_authority_and_no_other(tmp_path: Path) -> None:
+    authority, other = Authority.make(tmp_path, "site-ca"), Authority.make(tmp_path, "other-ca")
+
+    def export(ca_file: Path) -> str:
+        added = engine_tracing(Tracing(endpoint=collector.endpoint, ca_file=str(ca_file)), "engine", host="here")
+        environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | added.environment
+        done = subprocess.run(
+            [sys.executable, "-c", EXPORT, added.arguments[1]], env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    with start_collector(authority.serving(tmp_path)) as collector:
+        told = export(other.pem)
+        assert (collector.spans, "CERTIFICATE_VERIFY_FAILED" in told) == ([], True), told
+        export(authority.pem)
+        (span,) = collector.wait(lambda found: found)
+    assert (span.name, span.resource["service.name"]) == ("llm_request", "stackproof-engine")

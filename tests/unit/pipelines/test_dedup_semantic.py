@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from certificates import Authority
 from dedup_kit import outcome, shards_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from stack.pipelines.dedup import SemanticDedup, semantic
 from stack.pipelines.dedup.semantic import first_alike
 from stack.pipelines.errors import PipelineError
 from stack.serving.errors import ServingError
-from tests.fakes.certificates import Authority
 
 MEANING = {"yes": [1.0, 0.1], "aye": [0.98, 0.12], "no": [0.0, 1.0]}
 

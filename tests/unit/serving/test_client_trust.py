@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from certificates import Authority
 
 from stack.serving.errors import ServingError
 from stack.serving.trust import trusting, why_distrusted
-from tests.fakes.certificates import Authority
 
 
 class Answering(BaseHTTPRequestHandler):

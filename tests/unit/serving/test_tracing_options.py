@@ -1,5 +1,6 @@
 """What is traced, told and trusted, by the policy's own words."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
 from test_envoy_config import LOCAL, manager, walk
 
+from stack.serving.envoy_process import require_authorities
 from stack.serving.errors import ServingError
 from stack.serving.gateway import render_envoy
 from stack.serving.keys import ApiKey, KeyRing, hash_key
@@ -18,6 +20,7 @@ from stack.serving.traces import engine_tracing, trace_id_of
 
 ENDPOINT = "http://127.0.0.1:4318/v1/traces"
 TRACED = load_policy().model_copy(update={"tracing": Tracing(endpoint=ENDPOINT, sample_percent=5)})
+SECURE = "https://Collector.example:4318/v1/traces"
 CHAT = ("POST", "/v1/chat/completions")
 
 
@@ -54,10 +57,57 @@ def test_the_share_and_the_collector_are_the_policys() -> None:
     assert collector["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"] == 4318
 
 
+def collector_of(**options: Any) -> dict[str, Any]:
+    config = render_envoy(load_policy().model_copy(update={"tracing": Tracing(**options)}), LOCAL)
+    (collector,) = [cluster for cluster in config["static_resources"]["clusters"] if cluster["name"] == "collector"]
+    return dict(collector)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "sni", "name"),
+    [
+        (SECURE, "collector.example", {"san_type": "DNS", "matcher": {"exact": "collector.example"}}),
+        ("https://192.0.2.7:4318/v1/traces", None, {"san_type": "IP_ADDRESS", "matcher": {"exact": "192.0.2.7"}}),
+    ],
+    ids=["name", "address"],
+)
+def test_an_https_collector_has_to_be_of_its_authority_and_of_its_name(endpoint: str, sni: str | None, name: dict[str, Any]) -> None:
+    context = collector_of(endpoint=endpoint, ca_file="/etc/tls/site.pem")["transport_socket"]["typed_config"]
+    assert context.get("sni") == sni
+    common = context["common_tls_context"]
+    assert common["validation_context"] == {"trusted_ca": {"filename": "/etc/tls/site.pem"}, "match_typed_subject_alt_names": [name]}
+    assert common["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_2"
+
+
+def test_without_a_file_the_public_authorities_are_trusted_and_plain_http_trusts_nobody() -> None:
+    public = collector_of(endpoint=SECURE)["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"]
+    assert public["trusted_ca"] == {"filename": "/etc/ssl/certs/ca-certificates.crt"}
+    assert "transport_socket" not in collector_of(endpoint=ENDPOINT)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"ca_file": "{folder}/none.pem"}, "cannot be read: No such file or directory"),
+        ({"ca_file": "{folder}/empty.pem"}, "holds no PEM certificates"),
+    ],
+    ids=["missing", "empty"],
+)
+def test_certificates_that_cannot_be_read_are_told_before_anything_starts(tmp_path: Path, options: dict[str, str], told: str) -> None:
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(ServingError, match=rf"^field `tracing\.ca_file`: CA file .*\.pem {told}"):
+        require_authorities(Tracing(endpoint=SECURE, ca_file=options["ca_file"].format(folder=tmp_path)))
+    require_authorities(Tracing(endpoint=ENDPOINT))
+    require_authorities(None)
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
-        ({"tracing": {"endpoint": "https://collector:4318/v1/traces"}}, "tracing.endpoint"),
+        ({"tracing": {"endpoint": "https://collector/v1/traces"}}, "tracing.endpoint"),
+        ({"tracing": {"endpoint": "grpc://collector:4317"}}, "tracing.endpoint"),
+        ({"tracing": {"endpoint": SECURE, "ca_file": "ca.pem"}}, "tracing.ca_file"),
+        ({"tracing": {"endpoint": ENDPOINT, "ca_file": "/etc/tls/ca.pem"}}, "tracing"),
         ({"tracing": {"endpoint": "http://127.0.0.1/v1/traces"}}, "tracing.endpoint"),
         ({"tracing": {"endpoint": "http://127.0.0.1:70000/v1/traces"}}, "tracing.endpoint"),
         ({"tracing": {"endpoint": ENDPOINT, "sample_percent": 101}}, "tracing.sample_percent"),
@@ -95,6 +145,7 @@ def test_the_sdk_reads_engine_host_and_devices_as_they_were_given(monkeypatch: p
     assert told["host.name"] == "rack 1,a=b"
     assert told["stackproof.devices"] == "0f1e 2d3c"
     assert added.arguments == ("--otlp-traces-endpoint", ENDPOINT)
+    assert "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE" not in added.environment
 
 
 def ended(**changes: Any) -> Ended:

@@ -85,6 +85,7 @@ livenessProbe:
   mountPath: /run/secrets/stackproof
   volume:
     {{- include "stackproof.secretVolume" (merge (dict "path" "engine-key") .root.Values.secrets.engineKey) | nindent 4 }}
+{{- include "stackproof.collectorMounts" .root }}
 - name: tmp
   mountPath: /tmp
   writable: true

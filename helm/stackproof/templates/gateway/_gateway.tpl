@@ -61,6 +61,7 @@ livenessProbe:
     {{- $ca := .Values.trust.clientCa }}
     {{- include "stackproof.filesVolume" (dict "kind" $ca.kind "name" $ca.name "files" (list (dict "key" $ca.key "path" "ca.crt"))) | nindent 4 }}
 {{- end }}
+{{- include "stackproof.collectorMounts" . }}
 - name: tmp
   mountPath: /tmp
   writable: true
