@@ -13,13 +13,16 @@ demo: ## Install what is needed, run the stack on this machine, write and verify
 	@$(PYTHON) scripts/bootstrap.py auto
 	@$(BIN)/stackproof demo --out $(OUT)
 
+# Where the environment forbids to keep byte code, every process of the tests would compile this project again.
+test test-fast: export PYTHONDONTWRITEBYTECODE =
+
 test: lint ## Lint, type-check and run every test (real engine, gateway, Ray, helm)
 	@$(BIN)/pytest -n auto -m "not services" --cov --cov-report=
 	@$(BIN)/pytest -n 2 --dist loadfile -m services --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=80
 
-test-fast: ## The tests that start no service: under a minute
+test-fast: ## The tests that start no service, with fewer examples: under a minute
 	@$(PYTHON) scripts/bootstrap.py dev
-	@$(BIN)/pytest -n auto -m "not slow"
+	@$(BIN)/pytest -n auto -m "not slow" --hypothesis-profile=fast
 
 lint: ## ruff, mypy (strict) and the layer order
 	@$(PYTHON) scripts/bootstrap.py dev

@@ -1,9 +1,10 @@
 """What every test may ask for."""
 
 import functools
+import gc
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,46 @@ from stack.serving.session import Session, serve_session
 # A busy machine makes any example slow; pytest's own timeout ends what hangs.
 settings.register_profile("stackproof", deadline=None)
 settings.load_profile("stackproof")
+# `make test-fast` asks for this one; `make test` tries every property in full.
+settings.register_profile("fast", settings.get_profile("stackproof"), max_examples=25)
 
 ENGINE = re.compile(r'served: Session|serve_session\(|start_engine\(|STACKPROOF, "serve"|main", "serve"|"demo", "--quick"')
+SLOW_FILE = re.compile(r"^pytestmark = \[?pytest\.mark\.slow\b", re.MULTILINE)
 UNIT = Path(__file__).parent / "unit"
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: tests that press Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file of which `-m` leaves nothing is not imported either: some of them import torch or an API client."""
+    if collection_path.suffix == ".py" and not may_hold(config.option.markexpr, collection_path):
+        return True
+    return None
+
+
+def may_hold(expression: str, file: Path) -> bool:
+    """Whether `file` can hold a test that `-m expression` selects."""
+    unit = UNIT in file.parents
+    match expression:
+        case "not slow":
+            return not SLOW_FILE.search(file.read_text())
+        case "not services":
+            return unit or not SLOW_FILE.search(file.read_text())
+        case "services":
+            return not unit and "mark.slow" in file.read_text()
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported here lives to the end: to look through it for garbage again and again took a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

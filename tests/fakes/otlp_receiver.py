@@ -68,7 +68,7 @@ def start_collector(tls: ssl.SSLContext | None = None) -> Iterator[Collector]:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         collector = Collector(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}/v1/traces")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield collector
         server.shutdown()
 

@@ -82,7 +82,7 @@ def test_the_page_goes_on_when_the_model_is_down_and_says_so(tmp_path: Path) -> 
 
 def test_a_model_of_one_opinion_decides_nothing(tmp_path: Path) -> None:
     server = ThreadingHTTPServer((LOOPBACK, 0), OneOpinion)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         with page_server(tmp_path, "--url", f"http://{LOOPBACK}:{server.server_port}", "--model", "any") as url:
             answer = httpx.post(f"{url}/api/answer", json={"question": EXAMPLES[0]}, timeout=60).json()

@@ -33,7 +33,7 @@ def manifests(helm: Path) -> Renderer:
     @cache
     def rendered(*values: Path, kube: str = KUBE_VERSIONS[-1]) -> list[Manifest]:
         text = render(helm, CHART, values, release="demo", namespace="stack", kube_version=kube)
-        return [document for document in yaml.safe_load_all(text) if document]
+        return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
     return rendered
 

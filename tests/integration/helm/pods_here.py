@@ -96,7 +96,7 @@ class Pods:
         """Until the block ends; ready when its rendered readiness probe says so."""
         self.mount("gateway")
         config = self.inside("/etc/stackproof/envoy.yaml")
-        config.write_text(yaml.safe_dump(self._on_loopback(yaml.safe_load(config.read_text())), sort_keys=False))
+        config.write_text(yaml.safe_dump(self._on_loopback(yaml.load(config.read_text(), yaml.CSafeLoader)), sort_keys=False))
         container = self.container("gateway")
         with _running("gateway", [str(envoy_binary()), *(self._here(each) for each in container["args"])], self.root / "gateway.log") as child:
             child.wait_ready(lambda: answers(self.probe_url()), timeout_s=30)
@@ -171,6 +171,6 @@ def start_engine_stub(reached: list[tuple[dict[str, str], bytes]]) -> Iterator[i
         log_message: Callable[..., None] = lambda *_: None
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Stub) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server.server_port
         server.shutdown()

@@ -94,7 +94,7 @@ def path_faults(stack: list[Manifest]) -> list[str]:
         if f"/etc/stackproof/{name}" not in data["envoy.yaml"] or name not in data:
             faults.append(f"gateway: Envoy is not given {name}")
             continue
-        (resource,) = yaml.safe_load(data[name])["resources"]
+        (resource,) = yaml.load(data[name], yaml.CSafeLoader)["resources"]
         secret = resource.get("tls_certificate") or resource["validation_context"]
         folders = {secret["watched_directory"]["path"], *(str(Path(each["filename"]).parent) for each in secret.values() if "filename" in each)}
         faults += [f"gateway: {name} names {folder}, which is not mounted" for folder in sorted(folders - places["gateway"])]

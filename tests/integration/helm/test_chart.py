@@ -79,13 +79,13 @@ def test_a_cuda_plan_asks_for_a_gpu_and_a_cpu_plan_for_none(stack: list[Manifest
 
 
 def test_gateway_and_policy_service_hold_the_policy_of_one_machine(stack: list[Manifest]) -> None:
-    envoy = yaml.safe_load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"])
+    envoy = yaml.load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"], yaml.CSafeLoader)
     assert envoy == render_envoy(load_policy(), cluster_addresses("stackproof"))
     assert parse_policy(one(stack, "ConfigMap", "stackproof-authz")["data"]["policy.yaml"], source="ConfigMap") == load_policy()
 
 
 def test_the_gateway_connects_to_services_that_exist_and_select_pods(stack: list[Manifest]) -> None:
-    envoy = yaml.safe_load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"])
+    envoy = yaml.load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"], yaml.CSafeLoader)
     for cluster in envoy["static_resources"]["clusters"]:
         address = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
         service = one(stack, "Service", address["address"])
@@ -103,7 +103,7 @@ def test_several_engines_are_all_seen_by_the_gateway_and_replaced_in_turn(genera
     assert one(stack, "Service", "stackproof-engine")["spec"]["clusterIP"] == "None"
     deployment = one(stack, "Deployment", "stackproof-engine")["spec"]
     assert (deployment["replicas"], deployment["strategy"]) == (3, {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}})
-    config = yaml.safe_load(one(stack, "ConfigMap", "stackproof-gateway.*")["data"]["envoy.yaml"])
+    config = yaml.load(one(stack, "ConfigMap", "stackproof-gateway.*")["data"]["envoy.yaml"], yaml.CSafeLoader)
     engine = config["static_resources"]["clusters"][0]
     assert engine["type"] == "STRICT_DNS"
     assert engine["health_checks"][0]["http_health_check"]["path"] == "/health"

@@ -26,7 +26,7 @@ def test_values_for_another_node_are_the_same_as_yaml_json_and_file(generated: d
     assert shown.stdout == generated["cuda"].read_text()
     assert chart("values", "--inventory", NODE, "--out", tmp_path / "values.yaml").stdout == ""
     assert (tmp_path / "values.yaml").read_text() == shown.stdout
-    assert json.loads(chart("values", "--inventory", NODE, "--json").stdout) == yaml.safe_load(shown.stdout)
+    assert json.loads(chart("values", "--inventory", NODE, "--json").stdout) == yaml.load(shown.stdout, yaml.CSafeLoader)
 
 
 def test_render_prints_the_manifests_and_no_secret_of_the_environment(generated: dict[str, Path], manifests: Renderer, tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_render_prints_the_manifests_and_no_secret_of_the_environment(generated:
     chart("values", "--inventory", NODE, "--out", tmp_path / "values.yaml", **secrets)
     done = chart("render", "-f", tmp_path / "values.yaml", "-f", SITE, "--release", "demo", "--kube-version", "1.37.0", **secrets)
     assert done.returncode == 0, done.stderr
-    assert [document for document in yaml.safe_load_all(done.stdout) if document] == manifests(generated["cuda"], SITE)
+    assert [document for document in yaml.load_all(done.stdout, yaml.CSafeLoader) if document] == manifests(generated["cuda"], SITE)
     assert CANARY not in done.stdout + done.stderr + (tmp_path / "values.yaml").read_text()
 
 
@@ -44,7 +44,7 @@ def test_a_deployment_becomes_a_pool_for_each_model_and_canary(tmp_path: Path) -
     (tmp_path / "site.yaml").write_text(yaml.safe_dump({"version": 1, "models": [{**model, "canary": canary}]}))
     done = chart("values", "--deployment", tmp_path / "site.yaml", "--inventory", NODE)
     assert done.returncode == 0, done.stderr
-    found = yaml.safe_load(done.stdout)
+    found = yaml.load(done.stdout, yaml.CSafeLoader)
     assert (found["engine"]["replicas"], found["model"]["servedName"], list(found["pools"])) == (2, "small", ["engine-pool-2"])
     again = chart("values", "--deployment", tmp_path / "site.yaml", "--inventory", NODE, "--model", "phi-4")
     assert (again.returncode, again.stdout) == (2, "")

@@ -63,7 +63,7 @@ def write(folder: Path, values: dict[str, Any]) -> Path:
 
 def jobs(**changed: Any) -> dict[str, Any]:
     """The jobs of the example, the first one changed."""
-    example = yaml.safe_load(LABELING.read_text())["labeling"]["jobs"]
+    example = yaml.load(LABELING.read_text(), yaml.CSafeLoader)["labeling"]["jobs"]
     return {"labeling": {"jobs": [{**example[0], **changed}, *example[1:]]}}
 
 
@@ -239,7 +239,7 @@ def test_zero_and_an_empty_list_of_a_job_win_over_the_defaults(added: list[Manif
 
 
 def test_the_version_of_ray_is_the_locked_one() -> None:
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    values = yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader)
     assert values["labeling"]["rayVersion"] == version("ray")
 
 

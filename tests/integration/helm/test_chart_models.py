@@ -76,7 +76,7 @@ def models_faults(stack: list[Manifest]) -> list[str]:
     expected = made()
     plans = {"engine": expected["engine"], **expected["pools"]}
     weights = {"engine": ("models", SMALL), "engine-pool-2": ("models", SMALL), "engine-pool-3": ("vector-models", "vectors/current")}
-    config = yaml.safe_load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"])
+    config = yaml.load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"], yaml.CSafeLoader)
     gateway = Party(one(stack, "Deployment", "stackproof-gateway")["spec"]["template"]["metadata"]["labels"])
     clusters = {each["name"] for each in config["static_resources"]["clusters"]} - {"policy"}
     faults += [f"Envoy knows {sorted(clusters)}"] if clusters != set(ENGINES) else []
@@ -141,7 +141,7 @@ def test_a_line_of_the_chart_that_is_broken_turns_the_check_red(breakage: str, v
     assert template.read_text().count(line) == 1, "the line that is to be broken is not there, or is there twice"
     template.write_text(template.read_text().replace(line, broken))
     text = render(helm, tmp_path / "chart", [values, SITE, MODELS], release="demo", namespace="stack", kube_version=KUBE_VERSIONS[-1])
-    faults = models_faults([document for document in yaml.safe_load_all(text) if document])
+    faults = models_faults([document for document in yaml.load_all(text, yaml.CSafeLoader) if document])
     assert [fault for fault in faults if words in fault], faults
 
 
@@ -173,7 +173,7 @@ def test_envoy_gets_the_configuration_that_the_same_pools_have_on_one_machine(st
     served = (Served(model="small", pool="engine", canary="engine-pool-2", canary_percent=5), Served(model="vectors", pool="engine-pool-3"))
     pools = tuple(Pool(name=name, engines=(f"{CHART_NAME}-{name}:8000",)) for name in ENGINES)
     addresses: Addresses = cluster_addresses(CHART_NAME).model_copy(update={"pools": pools, "models": served})
-    config = yaml.safe_load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"])
+    config = yaml.load(one(stack, "ConfigMap", "stackproof-gateway")["data"]["envoy.yaml"], yaml.CSafeLoader)
     assert config["static_resources"]["listeners"].pop()["name"] == "probe"
     assert config == render_envoy(load_policy(), addresses)
 

@@ -77,7 +77,7 @@ def test_only_named_scrapers_reach_the_metrics_and_nothing_else_of_gateway_and_p
 
 def test_the_configuration_of_the_chart_listens_where_the_pod_says(manifests: Renderer, values: Path) -> None:
     (config,) = [each for each in of(manifests(values, SITE), "ConfigMap") if each["metadata"]["name"] == "stackproof-gateway"]
-    listeners = yaml.safe_load(config["data"]["envoy.yaml"])["static_resources"]["listeners"]
+    listeners = yaml.load(config["data"]["envoy.yaml"], yaml.CSafeLoader)["static_resources"]["listeners"]
     assert {each["name"]: each["address"]["socket_address"]["port_value"] for each in listeners} == {"gateway": 8080, "metrics": 9902}
 
 
@@ -85,7 +85,7 @@ def test_dashboard_and_alerts_are_the_files_with_the_limits_put_in(added: list[M
     (dashboard,), (rule,) = of(added, "ConfigMap"), of(added, "PrometheusRule")
     assert json.loads(dashboard["data"]["stackproof-gateway.json"]) == json.loads((CHART / "files" / "gateway-dashboard.json").read_text())
     text = (CHART / "files" / "gateway-rules.yaml").read_text().replace("ERROR_SHARE", "0.05").replace("FIRST_BYTE_SECONDS", "10")
-    assert rule["spec"]["groups"] == yaml.safe_load(text)["groups"]
+    assert rule["spec"]["groups"] == yaml.load(text, yaml.CSafeLoader)["groups"]
 
 
 def test_monitors_without_anything_to_scrape_are_refused(manifests: Renderer, generated: dict[str, Path], tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_line_of_the_chart_that_is_broken_turns_the_check_red(breakage: str, v
     assert template.read_text().count(line) == 1, "the line that is to be broken is not there, or is there twice"
     template.write_text(template.read_text().replace(line, broken))
     text = render(helm, chart, [values(SECURED), SITE, SITE_SECURED], release="demo", namespace="stack", kube_version=KUBE_VERSIONS[-1])
-    faults = secured_faults([document for document in yaml.safe_load_all(text) if document])
+    faults = secured_faults([document for document in yaml.load_all(text, yaml.CSafeLoader) if document])
     assert [fault for fault in faults if words in fault], faults
 
 

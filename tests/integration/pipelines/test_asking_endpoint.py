@@ -220,6 +220,7 @@ def test_an_endpoint_that_dies_and_comes_back_is_paid_once_for_each_record(tmp_p
     assert server.asked == dict.fromkeys(texts(60), 1)
 
 
+@pytest.mark.slow
 def test_a_killed_task_pays_again_only_for_what_was_in_flight(tmp_path: Path) -> None:
     kept, enough = tmp_path / "0.jsonl", threading.Event()
 

@@ -135,7 +135,7 @@ def start_echo_gateway(folder: Path, *, policy: GatewayPolicy | None = None, key
     (folder / "engine.key").write_text(ENGINE_KEY)
     with ExitStack() as stack:
         engine = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Echo))
-        threading.Thread(target=engine.serve_forever, daemon=True).start()
+        threading.Thread(target=engine.serve_forever, args=(0.05,), daemon=True).start()
         stack.callback(engine.shutdown)
         gateway = stack.enter_context(gateway_before((Pool(engines=(f"127.0.0.1:{engine.server_port}",)),), policy, folder))
         access_log = folder / "access.log"

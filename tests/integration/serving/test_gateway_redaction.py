@@ -208,7 +208,7 @@ def test_envoy_makes_the_edits_it_is_told_and_refuses_a_body_that_they_do_not_fi
 
     port = free_port()
     with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
         folders = Addresses(
             listen=f"127.0.0.1:{port}",

@@ -61,6 +61,7 @@ def test_a_pull_killed_half_way_leaves_nothing_usable_and_the_next_one_completes
     assert f"{weights}: content is not what was pulled" in changed.stderr
 
 
+@pytest.mark.slow
 def test_the_list_names_publisher_country_and_licence(tmp_path: Path) -> None:
     (entry,) = [each for each in json.loads(models("list", "--json", cache=tmp_path).stdout) if each["name"] == CI_MODEL]
     assert (entry["name"], entry["publisher"]["country"], entry["licence"]["spdx"], entry["pulled"]) == (CI_MODEL, "US", "Apache-2.0", False)

@@ -67,7 +67,7 @@ def served() -> Iterator[OnTwoMachines]:
         machines = json.loads((folder / "machines.json").read_text())
 
         rendered = [*STACKPROOF, "plan", "--model", CI_MODEL, "--enforce-eager", "--format", "ray", "--model-path", str(model_dir(CI_MODEL))]
-        config = yaml.safe_load(subprocess.run(rendered, capture_output=True, text=True, timeout=60, check=True).stdout)
+        config = yaml.load(subprocess.run(rendered, capture_output=True, text=True, timeout=60, check=True).stdout, yaml.CSafeLoader)
         port = config["http_options"]["port"] = free_port()
         (folder / "serve.yaml").write_text(yaml.safe_dump(config))
         command = [sys.executable, "-m", "ray.serve.scripts", "run", "--non-blocking", str(folder / "serve.yaml")]

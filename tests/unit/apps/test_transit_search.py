@@ -3,6 +3,8 @@ from datetime import date, timedelta
 from itertools import pairwise, permutations
 from pathlib import Path
 
+import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +54,7 @@ def assert_rideable(timetable: Timetable, legs: tuple[Leg, ...]) -> None:
         assert before.arrive_s + CHANGE_S <= after.depart_s
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(trips(), st.permutations(STOPS), st.integers(0, 100_000))
 def test_the_search_finds_what_trying_everything_finds(made: list[Trip], ends: list[str], depart_s: int) -> None:
     timetable = build_timetable(network(made), DAY)
@@ -66,6 +68,7 @@ def test_the_search_finds_what_trying_everything_finds(made: list[Trip], ends: l
         assert legs[0].depart_s >= depart_s
 
 
+@pytest.mark.slow
 def test_the_search_agrees_with_trying_everything_on_the_shipped_feed(feed: Feed) -> None:
     timetable = build_timetable(feed, date(2007, 6, 9))
     for origin, destination in permutations(feed.stops, 2):

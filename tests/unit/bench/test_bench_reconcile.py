@@ -137,7 +137,7 @@ def test_a_changed_figure_of_the_summary_is_found(folder: Path, path: tuple[str,
 
 
 def test_another_workload_beside_the_samples_is_found(folder: Path) -> None:
-    document = yaml.safe_load((folder / WORKLOAD).read_text())
+    document = yaml.load((folder / WORKLOAD).read_text(), yaml.CSafeLoader)
     document["arrivals"]["rate"] = 11
     (folder / WORKLOAD).write_text(yaml.safe_dump(document))
     assert [str(finding) for finding in reconcile(folder)] == ["workload.yaml: arrivals.rate: expected 10.0, found 11.0"]

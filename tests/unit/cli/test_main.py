@@ -37,6 +37,7 @@ def test_help_lists_every_command_group() -> None:
     assert set(GROUPS) <= listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_each_group_explains_itself(group: str) -> None:
     done = run(group, "--help")

@@ -36,10 +36,10 @@ def test_the_text_shows_sum_class_arguments_and_ceilings() -> None:
 
 def test_the_forms_are_what_their_readers_take() -> None:
     assert said(*H100, "--format", "vllm").startswith("--served-model-name llama-3.1-405b-instruct --dtype bfloat16")
-    application, _ = yaml.safe_load(said(*H100, "--format", "ray", "--model-path", "/srv/llama"))["applications"]
+    application, _ = yaml.load(said(*H100, "--format", "ray", "--model-path", "/srv/llama"), yaml.CSafeLoader)["applications"]
     assert application["name"] == "llama-3.1-405b-instruct"
     assert application["args"]["llm_configs"][0]["model_loading_config"]["model_source"] == "/srv/llama"
-    values = yaml.safe_load(said("--hardware", "mi300x", "--model", "phi-4", "--format", "helm"))
+    values = yaml.load(said("--hardware", "mi300x", "--model", "phi-4", "--format", "helm"), yaml.CSafeLoader)
     assert values["engine"]["resources"]["limits"]["amd.com/gpu"] == "1"
 
 

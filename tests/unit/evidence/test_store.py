@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +43,7 @@ def test_a_record_tells_tool_command_and_host_without_naming_the_machine(store: 
         assert machine_id.read_text().strip() not in record.model_dump_json()
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(choice=st.randoms(use_true_random=False))
 def test_one_flipped_bit_anywhere_fails_and_names_the_file(store: EvidenceStore, choice: random.Random) -> None:
     files = sorted(path for path in store.root.rglob("*") if path.is_file())

@@ -74,6 +74,7 @@ def test_a_sync_is_due_after_many_answers_or_a_second(tmp_path: Path) -> None:
         assert answers.due
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_answer(tmp_path: Path) -> None:
     path = tmp_path / "7.jsonl"
     code = f"""

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from dedup_kit import decided, outcome, shards_of
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +74,7 @@ def test_a_signature_does_not_depend_on_the_batch_it_was_made_in() -> None:
     assert all((MinHash(engine="numpy").signatures([text])[0] == together[at]).all() for at, text in enumerate(texts))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), max_size=25), st.data())
 def test_cuts_of_near_duplicates_into_shards_change_nothing(recipe: list[tuple[int, int]], data: st.DataObject) -> None:
     words = LETTER.split()

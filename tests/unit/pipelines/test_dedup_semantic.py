@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from certificates import Authority
 from dedup_kit import outcome, shards_of
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -122,7 +123,7 @@ def test_blocks_give_what_one_record_after_the_other_gives(rows: list[list[int]]
         assert first_alike(vectors, 0.8) == expected
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.text("abc ", max_size=12), max_size=12), st.data())
 def test_cuts_before_semantic_comparison_change_nothing(texts: list[str], data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(texts)), max_size=3))

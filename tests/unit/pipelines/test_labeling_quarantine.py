@@ -70,6 +70,7 @@ def test_every_record_that_was_read_is_in_the_dataset_or_dropped_by_name(tmp_pat
     assert all(each["reason"] and each["stage"] for each in dropped)
 
 
+@pytest.mark.slow
 def test_the_cut_into_shards_does_not_show_in_the_dataset(tmp_path: Path, spoiled: list[dict[str, Any]]) -> None:
     stages = [{"kind": "normalise"}, {"kind": "dedup"}, {"kind": "near_dedup"}, {"kind": "split", "shares": {"train": 0.5, "test": 0.5}}]
     files = []

@@ -6,6 +6,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -103,7 +104,7 @@ def alpha_by_pairs(rows: Sequence[Sequence[str | None]]) -> Fraction | None:
     return 1 - (within / len(values)) / Fraction(differ, len(values) * (len(values) - 1))
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ROWS)
 def test_values_are_those_of_the_definitions_taken_pair_by_pair(rows: list[tuple[str | None, ...]]) -> None:
     columns = {f"w{number}": list(column) for number, column in enumerate(zip(*rows, strict=True))}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from dedup_kit import outcome, shards_of
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_kit import direct_dawid_skene, synthetic
@@ -60,7 +61,7 @@ def test_aggregation_is_the_published_model_taken_record_by_record() -> None:
     np.testing.assert_allclose([each["probability"] for each in added.values()], direct.max(axis=1), atol=1e-8, rtol=0)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(ROWS, st.lists(st.integers(0, 30), max_size=4), st.sampled_from([Aggregate, LabelErrors]), st.randoms(use_true_random=False))
 def test_neither_shards_nor_order_change_what_a_record_gets(rows, cuts, stage, shuffler) -> None:
     ids = [f"r{row}" for row in range(len(rows))]

@@ -2,6 +2,7 @@ from collections import Counter, defaultdict
 
 import pytest
 from dedup_kit import WORK, outcome, shards_of
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -105,7 +106,7 @@ def test_no_group_and_no_text_is_spread_and_cuts_and_order_change_nothing(record
     assert all(len(seen) == 1 for seen in where.values())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(st.integers(0, 1000))
 def test_near_duplicates_and_the_authors_they_tie_together_stay_in_one_part(seed: int) -> None:
     letter = "the ministry asks every district office to send the corrected list of schools before the end of the month"

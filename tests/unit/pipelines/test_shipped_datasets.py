@@ -53,7 +53,7 @@ def records(dataset: str) -> list[dict[str, str]]:
 
 
 def lexicon(name: str) -> dict[str, tuple[str, ...]]:
-    content = yaml.safe_load((DATA / "lexicons" / f"{name}.yaml").read_text(encoding="utf-8"))
+    content = yaml.load((DATA / "lexicons" / f"{name}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
     return {label: tuple(phrases) for label, phrases in content.items()}
 
 

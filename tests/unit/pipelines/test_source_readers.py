@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +54,7 @@ def reasons(bad: list[Bad]) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt", "a.jsonl.gz", "a.csv.gz"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.one_of(st.binary(max_size=200), NASTY.map(str.encode), st.lists(NASTY).map(lambda some: "\n".join(some).encode())), records=st.integers(1, 5))
 def test_any_cut_of_any_bytes_gives_the_same_rows_as_reading_them_whole(name, data, records, tmp_path_factory):
     head = b'{"text":"x"}\n' if ".jsonl" in name else b"text,b\n"
@@ -62,7 +63,7 @@ def test_any_cut_of_any_bytes_gives_the_same_rows_as_reading_them_whole(name, da
     assert read_all(a_source, records) == read_all(a_source, 10_000)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(texts=st.lists(st.text(alphabet=st.sampled_from('ab",\n\réع\\'), max_size=12)), records=st.integers(1, 5))
 def test_what_the_csv_and_json_writers_wrote_comes_back(texts, records, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trip")

@@ -63,6 +63,7 @@ def test_a_stage_of_another_package_runs_by_its_name(package: Path) -> None:
     assert "HELLO?" in (package / "out" / "labels.csv").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("points", "told"), [("a = shouting:Again", "a stage of kind 'normalise' exists already"), ("a = shouting:Literal", "is not a Stage")])
 def test_an_entry_point_that_cannot_be_used_is_named(package: Path, points: str, told: str) -> None:
     done = run(package, points, "plan", str(package / "notes.yaml"))

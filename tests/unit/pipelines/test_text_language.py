@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -67,7 +68,7 @@ def assert_same(text: str, guess: tuple[str, float] | None, theirs) -> None:
 
 
 @needs_model
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=4), st.sampled_from([(), FEW]))
 def test_a_batch_gives_what_py3langid_gives_for_each_text(library, texts, languages):
     for text, guess in zip(texts, identifier(languages).classify(texts), strict=True):

@@ -4,6 +4,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -112,7 +113,7 @@ def test_the_digest_follows_the_fields():
     assert len({stage.digest(WORK) for stage in (Normalise(), Normalise(whitespace=True), Normalise(whitespace="lines"), Normalise(control=False))}) == 3
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(), st.sampled_from(["NFC", "NFKC"]), st.sampled_from([True, "lines"]))
 def test_normalising_twice_changes_nothing_more(text, unicode, whitespace):
     batch = batch_of(text)
@@ -123,7 +124,7 @@ def test_normalising_twice_changes_nothing_more(text, unicode, whitespace):
     assert batch.texts == once
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.text(min_size=1))
 def test_no_control_character_is_left_and_no_other_is_lost(text):
     batch = batch_of(text)

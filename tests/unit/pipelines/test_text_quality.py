@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -190,7 +191,7 @@ def test_a_word_in_several_repeated_runs_counts_once():
     assert repeated_n_grams(["x"] * 20)[2] == 1.0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.sampled_from("abc"), max_size=40))
 def test_repeated_n_grams_are_what_a_count_over_all_places_gives(words_):
     found = repeated_n_grams(words_)
@@ -213,7 +214,7 @@ def test_shares_of_repeats_are_of_second_and_later_ones():
     assert repeats(["aa"]) == (0, 0)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_is_judged_without_a_fault_and_dropped_if_and_only_if_it_would_be_marked(text):
     named = fails(text)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mlcroissant
 import pytest
 from trail_kit import TABLE, described, hostile, sha, write
 
@@ -16,6 +15,8 @@ from stack.pipelines.trail.described import Described
 def opened(folder: Path, dataset: Described) -> Any:
     place = folder / "croissant.json"
     place.write_text(json.dumps(croissant(dataset)))
+    import mlcroissant  # brings torch: only the worker that runs these tests shall pay for it
+
     return mlcroissant.Dataset(jsonld=place)
 
 
@@ -45,6 +46,8 @@ def test_a_card_for_a_file_that_was_changed_afterwards_is_refused_by_the_reader(
     dataset = described((write(tmp_path, "labels.parquet"),))
     with (tmp_path / "labels.parquet").open("ab") as stream:
         stream.write(b" ")
+    import mlcroissant
+
     with pytest.raises(mlcroissant.GenerationError) as caught:
         list(opened(tmp_path, dataset).records("records/labels.parquet"))
     assert "hash" in str(caught.value.__cause__).lower()

@@ -8,6 +8,8 @@ from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
+
 from stack.proposal.recompute import MODULES, recompute_for
 
 CORE_LOCK = Path(__file__).parents[3] / "requirements" / "core.lock"
@@ -46,6 +48,7 @@ def test_building_and_verifying_need_the_core_install_only() -> None:
     run_in_core("from stack.proposal import build_dossier, verify_dossier")
 
 
+@pytest.mark.slow
 def test_recomputing_a_record_of_any_kind_needs_the_core_install_only() -> None:
     code = f"""
 from stack.proposal.recompute import recompute_for

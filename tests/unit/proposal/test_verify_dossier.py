@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dossier_kit import Made, make, recompute_synthetic
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,7 @@ def test_one_flipped_bit_anywhere_fails_and_names_the_file(tmp_path_factory: pyt
     made = make(tmp_path_factory.mktemp("flip"))
     files = sorted(path for path in made.out.rglob("*") if path.is_file())
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(choice=st.randoms(use_true_random=False))
     def check(choice: random.Random) -> None:
         victim = choice.choice(files)

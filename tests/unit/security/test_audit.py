@@ -97,6 +97,7 @@ def test_the_command_exits_with_1_when_a_control_fails_and_says_which(context: A
     assert done.stderr.splitlines()[-1] == "stackproof: 1 of 5 controls do not hold: SP-MOD-04"
 
 
+@pytest.mark.slow
 def test_the_table_shows_and_counts_what_is_unknown(context: AuditContext) -> None:
     done = command("--target", "engine")
     assert done.returncode == 0

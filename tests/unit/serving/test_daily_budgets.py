@@ -182,6 +182,7 @@ def test_what_was_used_outlives_the_service_in_a_private_file(path: Path) -> Non
         assert refusal(Quotas(DAILY.classes, 100, budgets or Budgets()), demand(11)).retry_after_s is not None
 
 
+@pytest.mark.slow
 def test_the_file_is_written_about_once_a_second_and_not_with_every_request(path: Path) -> None:
     with kept_budgets(path, policy(requests_per_day=10**9)) as budgets:
         assert budgets is not None
@@ -248,6 +249,7 @@ def test_a_policy_without_daily_budgets_keeps_no_file(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_stops_nobody_and_is_told_once(path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

@@ -37,7 +37,7 @@ def dashboard() -> Any:
 
 
 def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load((FILES / "gateway-rules.yaml").read_text())["groups"] for rule in group["rules"]]
+    return [rule for group in yaml.load((FILES / "gateway-rules.yaml").read_text(), yaml.CSafeLoader)["groups"] for rule in group["rules"]]
 
 
 def expressions() -> dict[str, str]:

@@ -26,7 +26,7 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", IN_ONE_POD)
 def test_the_charts_schema_accepts_the_values_of_every_plan_for_one_pod(name: str) -> None:
-    values = merged(yaml.safe_load((CHART / "values.yaml").read_text()), chart_values(plan_of(name), load_policy()))
+    values = merged(yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader), chart_values(plan_of(name), load_policy()))
     jsonschema.Draft202012Validator(json.loads((CHART / "values.schema.json").read_text())).validate(values)
 
 
@@ -70,7 +70,7 @@ def test_copies_of_the_attention_part_are_started_as_one_engine() -> None:
 @pytest.mark.parametrize("name", BY_RAY)
 def test_a_ray_configuration_survives_its_file_and_listens_on_loopback(name: str) -> None:
     plan = plan_of(name)
-    assert yaml.safe_load(serve_yaml(plan)) == serve_config(plan)
+    assert yaml.load(serve_yaml(plan), yaml.CSafeLoader) == serve_config(plan)
     assert serve_config(plan)["http_options"]["host"] == "127.0.0.1"
     assert serve_config(plan)["proxy_location"] == "HeadOnly"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from policy_client import policy_client
@@ -65,7 +66,7 @@ def escaped(text: str, draw: Any) -> str:
     return f'"{"".join(parts)}"'
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.data(), texts, texts, texts)
 def test_however_a_body_is_escaped_what_is_left_decodes_to_exactly_the_redacted_texts(data: st.DataObject, one: str, two: str, three: str) -> None:
     def quoted(text: str) -> str:
@@ -89,7 +90,7 @@ arguments = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(arguments, st.booleans(), st.booleans())
 def test_arguments_of_calls_stay_json_and_hold_nothing_that_is_found(value: Any, inner_ascii: bool, outer_ascii: bool) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "send", "arguments": json.dumps(value, ensure_ascii=inner_ascii)}}
@@ -199,7 +200,7 @@ def test_the_kinds_of_a_policy_are_those_that_can_be_found() -> None:
 
 def of(text: str) -> GatewayPolicy:
     shipped = load_policy().model_dump(mode="json")
-    return parse_policy(yaml.safe_dump({**shipped, **yaml.safe_load(text)}), source="policy.yaml")
+    return parse_policy(yaml.safe_dump({**shipped, **yaml.load(text, yaml.CSafeLoader)}), source="policy.yaml")
 
 
 def test_a_class_may_redact_otherwise_or_not_at_all() -> None:

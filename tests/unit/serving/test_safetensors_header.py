@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
@@ -38,7 +39,7 @@ def sound_headers(draw: st.DrawFn) -> tuple[dict[str, Any], int]:
 
 
 @given(sound_headers())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_sound_header_is_read_and_its_tensors_fill_the_data(made: tuple[dict[str, Any], int]) -> None:
     header, size = made
     tensors = parse_header(json.dumps(header).encode(), data_bytes=size)
@@ -47,7 +48,7 @@ def test_a_sound_header_is_read_and_its_tensors_fill_the_data(made: tuple[dict[s
 
 
 @given(sound_headers(), st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_accepted_after_any_change_of_bytes_the_reference_accepts_too(
     tmp_path_factory: pytest.TempPathFactory, made: tuple[dict[str, Any], int], data: st.DataObject
 ) -> None:
@@ -69,7 +70,7 @@ def test_what_is_accepted_after_any_change_of_bytes_the_reference_accepts_too(
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_any_bytes_give_tensors_or_a_value_error(data: bytes) -> None:
     try:
         parse_header(data, data_bytes=0)
