@@ -174,5 +174,5 @@ def test_a_wrong_value_is_refused_by_name(manifests: Renderer, generated: dict[s
 
 def write(folder: Path, values: dict[str, Any]) -> Path:
     path = folder / "more.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper))
     return path

@@ -32,7 +32,7 @@ def stack(request: pytest.FixtureRequest, manifests: Renderer, generated: dict[s
 
 def written(folder: Path, **changed: object) -> Path:
     path = folder / "inventory.yaml"
-    path.write_text(yaml.safe_dump({"inventory": {**ON["inventory"], **changed}}))
+    path.write_text(yaml.dump({"inventory": {**ON["inventory"], **changed}}, Dumper=yaml.CSafeDumper))
     return path
 
 

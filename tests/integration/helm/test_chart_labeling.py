@@ -57,7 +57,7 @@ def mounts(template: Manifest) -> dict[str, Manifest]:
 
 def write(folder: Path, values: dict[str, Any]) -> Path:
     path = folder / "more.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper))
     return path
 
 

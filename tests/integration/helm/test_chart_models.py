@@ -240,9 +240,9 @@ class Running:
     reached: dict[str, list[tuple[dict[str, str], bytes]]]
 
     def ask(self, path: str, body: object = None, **headers: str) -> httpx.Response:
-        return httpx.request(
-            "GET" if body is None else "POST", self.url + path, json=body, headers={"authorization": "Bearer sp-client", **headers}, trust_env=False, timeout=20
-        )
+        head = {"authorization": "Bearer sp-client", **headers}
+        # Not over TLS: to read the system's authorities for each of hundreds of requests would take longer than to answer them.
+        return httpx.request("GET" if body is None else "POST", self.url + path, json=body, headers=head, trust_env=False, timeout=20, verify=False)
 
     def counts(self, ask: Callable[[], object], times: int = 1) -> dict[str, int]:
         """How many requests reached which pool."""

@@ -94,5 +94,5 @@ def walk(node: Any) -> Any:
 
 def write(folder: Path, values: dict[str, Any]) -> Path:
     path = folder / "values.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.dump(values, Dumper=yaml.CSafeDumper))
     return path

@@ -51,7 +51,7 @@ def secured(manifests: Renderer, values: Values, kube: str) -> list[Manifest]:
 
 def more(folder: Path, given: dict[str, Any]) -> Path:
     path = folder / "more.yaml"
-    path.write_text(yaml.safe_dump(given))
+    path.write_text(yaml.dump(given, Dumper=yaml.CSafeDumper))
     return path
 
 
@@ -165,7 +165,7 @@ def test_the_policy_in_the_pod_is_the_same_but_for_the_places_of_its_files(secur
     changed = {name for name in type(policy).model_fields if getattr(policy, name) != getattr(SECURED, name)}
     assert changed == {"tls", "issuers", "classes", "tracing"}
     assert policy.classes["trusted"] == SECURED.classes["trusted"]
-    assert "/srv/" not in yaml.safe_dump_all(secured)
+    assert "/srv/" not in yaml.dump_all(secured, Dumper=yaml.CSafeDumper)
 
 
 @pytest.mark.parametrize("policy", [SECURED, without_client_ca(), without("tls"), without("issuers"), without("tracing"), without("classes")])
@@ -383,7 +383,7 @@ def test_a_changed_document_restarts_the_gateway(secured: list[Manifest], values
 
 
 def test_no_key_or_certificate_stands_in_any_value_or_object(secured: list[Manifest], values: Values) -> None:
-    text = values(SECURED).read_text() + yaml.safe_dump_all(copy.deepcopy(secured))
+    text = values(SECURED).read_text() + yaml.dump_all(copy.deepcopy(secured), Dumper=yaml.CSafeDumper)
     assert "PRIVATE KEY" not in text
     assert "CERTIFICATE-----" not in text
     assert "Secret" not in {each["kind"] for each in secured}

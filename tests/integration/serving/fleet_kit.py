@@ -93,6 +93,6 @@ def start_mock_fleet(
 
 def _healthy(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1, trust_env=False).status_code == httpx.codes.OK
+        return httpx.get(f"http://127.0.0.1:{port}/health", timeout=1, trust_env=False, verify=False).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False

@@ -1,4 +1,7 @@
-"""Raw requests, and the real gateway before a server that tells what reached it."""
+"""Raw requests, and the real gateway before a server that tells what reached it.
+
+Tests ask it over plain HTTP with `verify=False`: httpx would read the system's authorities first, 28 ms for each request.
+"""
 
 import json
 import socket

@@ -16,7 +16,7 @@ LIMITS = load_policy().limits
 
 
 def post(gateway: EchoGateway, **headers: str) -> httpx.Response:
-    return httpx.post(f"{gateway.url}/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {gateway.key}", **headers}, timeout=10)
+    return httpx.post(f"{gateway.url}/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {gateway.key}", **headers}, timeout=10, verify=False)
 
 
 def raw(gateway: EchoGateway, head: str, body: bytes = b"") -> int:
@@ -48,13 +48,13 @@ def test_without_a_decision_nothing_passes(tmp_path: Path) -> None:
         answer = post(gateway)
         assert answer.status_code == 503
         assert answer.json()["error"]["message"] == "the model is not answering, try again later"
-        assert httpx.get(f"{gateway.url}/healthz").status_code == 503
+        assert httpx.get(f"{gateway.url}/healthz", verify=False).status_code == 503
         assert not gateway.reached
 
 
 def test_bodies_and_headers_beyond_the_limits_do_not_pass(echo_gateway: EchoGateway) -> None:
     large = {**BODY, "messages": [{"role": "user", "content": "x" * LIMITS.body_bytes}]}
-    answer = httpx.post(f"{echo_gateway.url}/v1/chat/completions", json=large, headers={"authorization": f"Bearer {echo_gateway.key}"})
+    answer = httpx.post(f"{echo_gateway.url}/v1/chat/completions", json=large, headers={"authorization": f"Bearer {echo_gateway.key}"}, verify=False)
     assert answer.status_code == 413
     assert answer.json()["error"]["code"] == 413
     assert post(echo_gateway, **{"x-large": "x" * (LIMITS.headers_kib << 10)}).status_code == 431
@@ -111,7 +111,7 @@ def test_ambiguous_framing_and_odd_forms_never_reach_the_engine(echo_gateway: Ec
 
 def test_the_access_log_says_who_and_how_but_neither_what_nor_with_which_key(echo_gateway: EchoGateway) -> None:
     passed = post(echo_gateway)
-    refused = httpx.post(f"{echo_gateway.url}/v1/chat/completions", json=BODY, headers={"x-stackproof-tenant": "admin"})
+    refused = httpx.post(f"{echo_gateway.url}/v1/chat/completions", json=BODY, headers={"x-stackproof-tenant": "admin"}, verify=False)
     ids = {answer.headers["x-request-id"] for answer in (passed, refused)}
     entries: dict[str, dict[str, object]] = {}
     deadline = time.monotonic() + 10

@@ -33,7 +33,7 @@ def policy(**default: Any) -> GatewayPolicy:
 
 def ask(gateway: EchoGateway, key: str, **fields: Any) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 40, **fields}
-    return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}, timeout=20)
+    return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}, timeout=20, verify=False)
 
 
 def start(folder: Path, **default: Any) -> Any:
@@ -115,6 +115,7 @@ def test_a_client_that_leaves_gives_its_slot_back(tmp_path: Path) -> None:
                 json={"model": "m", "messages": [{"role": "user", "content": "Hello"}]},
                 headers={"authorization": f"Bearer {SLOW}"},
                 timeout=0.5,
+                verify=False,
             )
         gateway.go.set()
         assert ask(gateway, SLOW).status_code == 200
@@ -153,6 +154,7 @@ def test_every_body_carries_its_tenants_salt_and_no_client_can_choose_one(tmp_pa
             f"{gateway.url}/v1/chat/completions",
             content=b'{"model": "m", "cache\\u005fsalt": "mine", "messages": [{"role": "user", "content": "Hello"}]}',
             headers={"authorization": f"Bearer {CLINIC}"},
+            verify=False,
         )
         assert chosen.status_code == 400
         assert not any("salt" in name for seen in gateway.reached for name in seen)
@@ -166,7 +168,7 @@ def test_a_large_body_and_one_sent_in_pieces_are_salted_too(tmp_path: Path) -> N
     with start(tmp_path) as gateway:
         assert ask(gateway, CLINIC, messages=[{"role": "user", "content": "x" * 190_000}]).status_code == 200
         assert len(json.loads(gateway.bodies[0])["messages"][0]["content"]) == 190_000
-        answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=pieces(), headers={"authorization": f"Bearer {CLINIC}"})
+        answer = httpx.post(f"{gateway.url}/v1/chat/completions", content=pieces(), headers={"authorization": f"Bearer {CLINIC}"}, verify=False)
         assert answer.status_code == 200
         assert set(json.loads(gateway.bodies[1])) == {"cache_salt", "model", "messages"}
 

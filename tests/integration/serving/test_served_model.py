@@ -76,7 +76,7 @@ def engine_requests(served: Session) -> int:
 
 def test_without_a_key_nothing_is_answered(served: Session) -> None:
     for headers in ({}, {"authorization": "Bearer sp-wrong"}, {"authorization": "Basic eDp5"}):
-        answer = httpx.post(f"{served.gateway_url}/v1/chat/completions", json={"model": served.model, "messages": QUESTION}, headers=headers)
+        answer = httpx.post(f"{served.gateway_url}/v1/chat/completions", json={"model": served.model, "messages": QUESTION}, headers=headers, verify=False)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"] == "Bearer"
         assert answer.json() == {"error": {"message": "missing or wrong API key", "type": "gateway_error", "code": 401}}
@@ -97,7 +97,7 @@ def test_the_text_api_of_the_policy_works_as_it_is_documented(served: Session) -
         assert completion["usage"]["completion_tokens"] == 4
         choice = {"model": served.model, "messages": QUESTION, "structured_outputs": {"choice": ["yes", "no"]}}
         assert http.post("/v1/chat/completions", json=choice).json()["choices"][0]["message"]["content"] in {"yes", "no"}
-    assert httpx.get(f"{served.gateway_url}/healthz").status_code == 200
+    assert httpx.get(f"{served.gateway_url}/healthz", verify=False).status_code == 200
 
 
 def test_the_list_of_models_does_not_tell_where_they_lie(served: Session) -> None:
@@ -121,7 +121,7 @@ def test_a_stream_arrives_as_it_is_made(served: Session) -> None:
 
 def test_the_engine_gives_up_what_nobody_waits_for(served: Session) -> None:
     def running() -> float:
-        text = httpx.get(f"{served.engine_url}/metrics", timeout=10, trust_env=False).text
+        text = httpx.get(f"{served.engine_url}/metrics", timeout=10, trust_env=False, verify=False).text
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("vllm:num_requests_running"))
 
     def wait_for(what: Callable[[], bool]) -> None:
@@ -174,7 +174,7 @@ def test_a_dangerous_field_is_refused_by_name_before_the_engine(served: Session)
 def test_the_engine_itself_refuses_whoever_lacks_its_own_key(served: Session) -> None:
     body = {"model": served.model, "messages": QUESTION, "max_tokens": 1}
     for headers in ({}, {"authorization": f"Bearer {read_key(served.api_key_file)}"}):
-        assert httpx.post(f"{served.engine_url}/v1/chat/completions", json=body, headers=headers).status_code == 401
+        assert httpx.post(f"{served.engine_url}/v1/chat/completions", json=body, headers=headers, verify=False).status_code == 401
     with client(served, key=read_key(served.engine_key_file)) as http:
         assert http.post("/v1/chat/completions", json=body).status_code == 401
 

@@ -48,7 +48,7 @@ def gateway(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> I
 def ask(gateway: EchoGateway, *, key: str | None = None, **headers: str) -> httpx.Response:
     body = {"model": "m1", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 4}
     sent = {"authorization": f"Bearer {key or gateway.key}", **headers}
-    return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers=sent, timeout=10, trust_env=False)
+    return httpx.post(f"{gateway.url}/v1/chat/completions", json=body, headers=sent, timeout=10, trust_env=False, verify=False)
 
 
 def lines(path: Path, request_id: str) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_one_trace_id_is_in_the_spans_both_logs_and_what_the_engine_received(gat
 
 def test_a_span_names_tenant_model_status_and_engine_and_no_prompt_key_or_query(gateway: EchoGateway, collector: Collector) -> None:
     request_id = ask(gateway).headers["x-request-id"]
-    refused = httpx.get(f"{gateway.url}/v1/models?secret=1", headers={"authorization": f"Bearer {gateway.key}"}, trust_env=False)
+    refused = httpx.get(f"{gateway.url}/v1/models?secret=1", headers={"authorization": f"Bearer {gateway.key}"}, trust_env=False, verify=False)
     spans = collector.wait(lambda found: of_request(found, request_id) and of_request(found, refused.headers["x-request-id"]))
     whole = next(span for span in of_request(spans, request_id) if span.name == "gateway")
     assert whole.resource["service.name"] == "stackproof-gateway"
