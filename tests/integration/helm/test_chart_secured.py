@@ -296,9 +296,9 @@ def authorities(job: Manifest) -> dict[str, Any]:
     found = {}
     for part, template in ray_pods(job).items():
         pod = template["spec"]
-        mounted_at = {mount["mountPath"]: mount for mount in pod["containers"][0]["volumeMounts"]}.get("/run/trust/stackproof")
-        volume = next((each for each in pod["volumes"] if mounted_at and each["name"] == mounted_at["name"]), None)
-        found[part] = volume and {**volume, "read-only": mounted_at["readOnly"]}
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        mounts = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["mountPath"] == "/run/trust/stackproof"]
+        found[part] = {**volumes[mounts[0]["name"]], "read-only": mounts[0]["readOnly"]} if mounts else None
     return found
 
 

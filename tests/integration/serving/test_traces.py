@@ -193,8 +193,8 @@ provider.shutdown()
 def test_the_engines_exporter_trusts_the_named_authority_and_no_other(tmp_path: Path) -> None:
     authority, other = Authority.make(tmp_path, "site-ca"), Authority.make(tmp_path, "other-ca")
 
-    def export(ca_file: Path) -> str:
-        added = engine_tracing(Tracing(endpoint=collector.endpoint, ca_file=str(ca_file)), "engine", host="here")
+    def export(endpoint: str, ca_file: Path) -> str:
+        added = engine_tracing(Tracing(endpoint=endpoint, ca_file=str(ca_file)), "engine", host="here")
         environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | added.environment
         done = subprocess.run(
             [sys.executable, "-c", EXPORT, added.arguments[1]], env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
@@ -202,9 +202,9 @@ def test_the_engines_exporter_trusts_the_named_authority_and_no_other(tmp_path: 
         assert done.returncode == 0, done.stderr
         return done.stderr
 
-    with start_collector(authority.serving(tmp_path)) as collector:
-        told = export(other.pem)
-        assert (collector.spans, "CERTIFICATE_VERIFY_FAILED" in told) == ([], True), told
-        export(authority.pem)
-        (span,) = collector.wait(lambda found: found)
+    with start_collector(authority.serving(tmp_path)) as secured:
+        told = export(secured.endpoint, other.pem)
+        assert (secured.spans, "CERTIFICATE_VERIFY_FAILED" in told) == ([], True), told
+        export(secured.endpoint, authority.pem)
+        (span,) = secured.wait(lambda found: found)
     assert (span.name, span.resource["service.name"]) == ("llm_request", "stackproof-engine")
