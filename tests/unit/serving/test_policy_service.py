@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from msgspec import structs
 from policy_client import policy_client
 
 from stack.serving.decisions import Decider
@@ -19,9 +20,8 @@ CHAT = Call("POST", "/v1/chat/completions", b"", (f"Bearer {KEY}",), BODY)
 
 
 def verdict(**changes: object) -> int:
-    fields = {**CHAT.__dict__, **changes}
     try:
-        judge(Call(**fields), POLICY, RING)
+        judge(structs.replace(CHAT, **changes), POLICY, RING)
     except RefusedError as refused:
         return refused.status
     return 200
