@@ -26,12 +26,16 @@ def root() -> None:
 
 @app.command()
 def audit(
+    *,
     target: Annotated[
         str | None, typer.Option("--target", metavar="LIST", help="host, models, engine, gateway, or several with commas. [default: all]")
     ] = None,
     url: Annotated[str | None, typer.Option("--url", metavar="URL", help="Where the gateway answers, as in http://127.0.0.1:8080.")] = None,
     engine_url: Annotated[str | None, typer.Option("--engine-url", metavar="URL", help="Where the engine behind it answers, on this machine.")] = None,
     api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", exists=True, dir_okay=False, help="File with a client's key.")] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", metavar="FILE", help="PEM certificates to trust for https instead of the public authorities'.")
+    ] = None,
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model of the catalog to check. [default: the smallest]")] = None,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", exists=True, file_okay=False, help="The serving session's folder.")] = None,
     output: Annotated[Format, typer.Option("--format", help="A table for people or JSON for machines.")] = Format.TABLE,
@@ -47,8 +51,14 @@ def audit(
     from stack.serving import CI_MODEL, find_model
 
     context = AuditContext(
-        catalog=find_model(model or CI_MODEL), gateway_url=_address(url), engine_url=_address(engine_url), api_key_file=api_key_file, run_dir=run_dir
+        catalog=find_model(model or CI_MODEL),
+        gateway_url=_address(url, "http", "https"),
+        engine_url=_address(engine_url, "http"),
+        api_key_file=api_key_file,
+        ca_file=ca_file,
+        run_dir=run_dir,
     )
+    _ = context.trust  # a CA file that is none is told before anything is checked
     report = run_audit(context, Reporter(), targets=_targets(target))
     if evidence is not None:
         from stack.evidence import EvidenceStore
@@ -102,7 +112,7 @@ def _targets(text: str | None) -> tuple["Target", ...]:
         raise SecurityError(f"--target: {error}: choose from {', '.join(Target)}, with commas between") from None
 
 
-def _address(url: str | None) -> str | None:
+def _address(url: str | None, *schemes: str) -> str | None:
     """Without a trailing slash; SecurityError for what is not an address."""
     from urllib.parse import urlsplit
 
@@ -112,11 +122,11 @@ def _address(url: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(url)
-        valid = parts.scheme == "http" and parts.hostname and (parts.port is None or parts.port > 0) and parts.path in {"", "/"}
+        valid = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port > 0) and parts.path in {"", "/"}
     except ValueError:
         valid = False
     if not valid:
-        raise SecurityError(f"{url!r} is not an address like http://127.0.0.1:8080 (http only, no path)")
+        raise SecurityError(f"{url!r} is not an address like http://127.0.0.1:8080 ({' or '.join(schemes)}, no path)")
     return url.rstrip("/")
 
 

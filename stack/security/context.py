@@ -1,7 +1,9 @@
 """What an audit may look at (a value, and refusals where something was not given)."""
 
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ from stack.runtime.places import cache_dir, config_dir
 from stack.security.errors import CannotCheckError
 from stack.serving import CatalogModel, Endpoint, find_model
 from stack.serving.chat import read_key
+from stack.serving.trust import trusting
 from stack.serving.weights import model_dir
 
 T = TypeVar("T")
@@ -30,6 +33,7 @@ class AuditContext:
     gateway_url: str | None = None
     engine_url: str | None = None
     api_key_file: Path | None = None
+    ca_file: Path | None = None
     run_dir: Path | None = None
     root: Path = Path("/")
     signing_key: Path = field(default_factory=default_key_path)
@@ -61,6 +65,11 @@ class AuditContext:
     def gateway(self) -> str:
         return _given(self.gateway_url, "no gateway was given (--url)")
 
+    @cached_property
+    def trust(self) -> ssl.SSLContext | None:
+        """For a gateway that speaks TLS; None trusts the public authorities. ServingError for a CA file that holds no certificates."""
+        return trusting(self.ca_file)
+
     def engine(self) -> str:
         return _given(self.engine_url, "no engine was given (--engine-url)")
 
@@ -81,7 +90,7 @@ def local_port(url: str) -> int:
     parts = urlsplit(url)
     if parts.hostname not in LOOPBACK_NAMES:
         raise CannotCheckError(f"{parts.hostname} may be another machine: its processes cannot be looked at from here")
-    return parts.port or 80
+    return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _given(value: T | None, otherwise: str) -> T:

@@ -72,7 +72,7 @@ def paths_not_reinterpreted(context: AuditContext) -> Finding:
     faults = []
     for path in corpus.PATHS:
         for how, headers in (("with", _bearer(context)), ("without", {})):
-            answer = ask(context.gateway(), "GET", path, headers=headers)
+            answer = ask(context.gateway(), "GET", path, headers=headers, trust=context.trust)
             faults += [] if answer.status in corpus.REFUSALS else [f"GET {path} {how} a key is answered {answer.status}"]
     return summarize(faults, good=f"{len(corpus.PATHS)} spellings of paths are refused")
 
@@ -82,7 +82,7 @@ def framing_unambiguous(context: AuditContext) -> Finding:
     _serves(context)
     faults = []
     for what, lines, body in corpus.framings(f"Bearer {context.api_key()}"):
-        answer = send(context.gateway(), lines, body)
+        answer = send(context.gateway(), lines, body, trust=context.trust)
         faults += [] if answer.status in corpus.REFUSALS else [f"{what} is answered {answer.status}"]
     return summarize(faults, good="ambiguous framing is refused")
 
@@ -167,7 +167,8 @@ def _bearer(context: AuditContext) -> dict[str, str]:
 def _ask(context: AuditContext, method: str, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None) -> Answer:
     """With the client's key unless other headers are given."""
     typed = {"Content-Type": "application/json"} if body is not None else {}
-    return ask(context.gateway(), method, path, headers={**typed, **(_bearer(context) if headers is None else headers)}, body=body)
+    given = {**typed, **(_bearer(context) if headers is None else headers)}
+    return ask(context.gateway(), method, path, headers=given, body=body, trust=context.trust)
 
 
 def _tries(context: AuditContext, headers: Mapping[str, str]) -> Iterable[tuple[str, str, Answer]]:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import secrets
+import ssl
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -141,7 +142,7 @@ class Gateway(BaseHTTPRequestHandler):
         pass
 
 
-Audited = Callable[[str], AuditContext]
+Audited = Callable[..., AuditContext]
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def behind_gateway(context: AuditContext, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("stack.security.checks.gateway.LOG_WAIT_S", 0.2)  # this one writes its log at once
     servers: list[ThreadingHTTPServer] = []
 
-    def start(fault: str) -> AuditContext:
+    def start(fault: str, tls: ssl.SSLContext | None = None) -> AuditContext:
         run_dir = tmp_path / "run"
         run_dir.mkdir(mode=0o700, exist_ok=True)
         key = new_key()
@@ -163,9 +164,11 @@ def behind_gateway(context: AuditContext, tmp_path: Path, monkeypatch: pytest.Mo
             (run_dir / "keys.json").write_text(json.dumps([{"tenant": "local", "key": key}]))
         handler = type("Broken", (Gateway,), {"fault": fault, "ring": KeyRing(stored), "ring_key": key, "log": run_dir / "access.log"})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         servers.append(server)
         Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        given = {"gateway_url": f"http://127.0.0.1:{server.server_port}", "api_key_file": key_file, "run_dir": run_dir}
+        given = {"gateway_url": f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", "api_key_file": key_file, "run_dir": run_dir}
         return AuditContext(catalog=context.catalog, private_dirs=context.private_dirs, **given)  # type: ignore[arg-type]
 
     yield start

@@ -108,8 +108,10 @@ def test_the_table_shows_and_counts_what_is_unknown(context: AuditContext) -> No
     ("arguments", "words"),
     [
         (["--target", "moon"], "--target: 'moon'"),
-        (["--target", "gateway", "--url", "https://127.0.0.1"], "is not an address like"),
+        (["--target", "gateway", "--url", "ftp://127.0.0.1"], "is not an address like"),
         (["--target", "gateway", "--url", "http://127.0.0.1:99999"], "is not an address like"),
+        (["--engine-url", "https://127.0.0.1"], "is not an address like"),
+        (["--url", "https://127.0.0.1", "--ca-file", "no-such"], "CA file no-such cannot be read"),
         (["--model", "no-such"], "is not in the catalog"),
     ],
 )

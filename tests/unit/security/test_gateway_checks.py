@@ -2,15 +2,18 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
+from certificates import Authority
 
 from stack.runtime.progress import Reporter
 from stack.security import AuditContext, Status, Target, run_audit
 
-Audited = Callable[[str], AuditContext]
+Audited = Callable[..., AuditContext]
 FAULTS = {
     "no key": {"SP-GW-01", "SP-GW-02"},
     "prefix of a key": {"SP-GW-02"},
@@ -35,6 +38,16 @@ def statuses(context: AuditContext, *targets: Target) -> dict[str, Status]:
 def test_a_sound_gateway_passes_every_control(behind_gateway: Audited) -> None:
     report = run_audit(behind_gateway(""), Reporter(io.StringIO()), targets=[Target.GATEWAY])
     assert [(result.control, result.observed, result.detail) for result in report.results if result.status is not Status.PASS] == []
+
+
+def test_a_gateway_that_speaks_tls_is_audited_by_the_authority_that_is_trusted(behind_gateway: Audited, tmp_path: Path) -> None:
+    authority, other = Authority.make(tmp_path, "site"), Authority.make(tmp_path, "other")
+    context = behind_gateway("", authority.serving(tmp_path))
+    assert set(statuses(replace(context, ca_file=authority.pem), Target.GATEWAY).values()) == {Status.PASS}
+    for ca_file in (other.pem, None):
+        report = run_audit(replace(context, ca_file=ca_file), Reporter(io.StringIO()), targets=[Target.GATEWAY])
+        assert Status.PASS not in {result.status for result in report.results if result.control != "SP-GW-10"}  # that one looks at files alone
+        assert any("certificate not trusted" in (result.detail) for result in report.results)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
