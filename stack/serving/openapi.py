@@ -10,7 +10,7 @@ from typing import Any
 from msgspec.json import schema_components
 
 from stack.serving.bodies import BODIES
-from stack.serving.bodies.json_schemas import NAME_MAPS, REFUSED_KEYWORDS, REPEAT_LIMIT, REPEATS
+from stack.serving.bodies.json_schemas import ACCEPTED, DATA, NAME_MAPS, NAMES_LIMIT, REPEAT_LIMIT, REPEATS
 from stack.serving.policy import BodyKind, GatewayPolicy, Requests, Route
 
 COMPONENTS = "#/components/schemas/"
@@ -106,7 +106,13 @@ def _message(fields: dict[str, Any]) -> dict[str, Any]:
     text = {"anyOf": [form for form in fields["content"]["anyOf"] if form != NULL]}
     calls = next(form for form in fields["tool_calls"]["anyOf"] if form != NULL)
     named = next(form for form in fields["tool_call_id"]["anyOf"] if form != NULL)
-    none = {"tool_calls": {"anyOf": [{"type": "array", "maxItems": 0}, NULL]}, "reasoning": NULL, "reasoning_content": NULL, "tool_call_id": NULL}
+    none = {
+        "tool_calls": {"anyOf": [{"type": "array", "maxItems": 0}, NULL]},
+        "reasoning": NULL,
+        "reasoning_content": NULL,
+        "parsed": NULL,
+        "tool_call_id": NULL,
+    }
     bare = {**fields, "content": text, **none}
     said = {**fields, "role": {"const": "assistant"}, "tool_call_id": NULL}
     forms = (
@@ -127,13 +133,15 @@ def _given_schema() -> dict[str, Any]:
     scalar = {"type": ["string", "number", "boolean", "null"]}
     node = {"$ref": COMPONENTS + "SchemaNode"}
     items = {"type": "array", "items": node}
+    named = {"type": "object", "additionalProperties": node, "maxProperties": NAMES_LIMIT}
     keywords = {
-        **dict.fromkeys(sorted(REFUSED_KEYWORDS), False),
+        **dict.fromkeys(sorted(ACCEPTED), node),
+        **{keyword: {} for keyword in sorted(DATA)},
         **{keyword: {"type": "integer", "minimum": 0, "maximum": REPEAT_LIMIT} for keyword in sorted(REPEATS)},
-        **{keyword: {"anyOf": [scalar, items, {"type": "object", "additionalProperties": node}]} for keyword in sorted(NAME_MAPS)},
+        **{keyword: {"anyOf": [scalar, items, named]} for keyword in sorted(NAME_MAPS)},
         "$ref": {"type": "string", "pattern": "^#"},
     }
-    schema = {"type": "object", "properties": keywords, "additionalProperties": node}
+    schema = {"type": "object", "properties": keywords, "additionalProperties": False}
     return {GIVEN_SCHEMA: schema, "SchemaNode": {"anyOf": [scalar, items, GIVEN]}}
 
 
@@ -154,11 +162,12 @@ def _request_body(kind: BodyKind, policy: GatewayPolicy) -> dict[str, Any]:
         f"All texts, those of tools included, have {caps.text_chars} characters at most, together.",
     ]
     if kind != "embeddings":
-        rules.append(f"A JSON schema has {caps.schema_bytes} bytes at most as compact JSON, and is at most {caps.schema_depth} levels deep.")
+        rules.append(f"A JSON schema has {caps.schema_bytes} bytes at most as compact JSON, and is at most {caps.schema_depth} levels deep;")
+        rules.append("the texts of `structured_outputs.choice` have as many characters at most, together.")
     if kind == "chat":
         rules += [
             f"The JSON schemas of all tools have {caps.tools_bytes} bytes at most, together; their names are distinct, and `tool_choice` names one of them.",
-            f"Arguments of tool calls are at most {caps.schema_depth} levels deep.",
+            f"Arguments of tool calls, and what a client made of them, are at most {caps.schema_depth} levels deep.",
         ]
     if "refuse" in {policy.screening.pii, policy.screening.injection}:
         rules.append("Texts are searched, and what the policy does not want is refused.")

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
+from msgspec.json import encode
 
 from stack.serving.bodies.base import Body, Name, Passage, at_most, tokens_of
+from stack.serving.bodies.json_schemas import deeper_than, json_bytes
 from stack.serving.bodies.sampling import Sampling
-from stack.serving.bodies.tools import Tool, ToolCall, ToolChoice, check_arguments, tools_chars
+from stack.serving.bodies.tools import Tool, ToolCall, ToolChoice, misfit_of, tools_chars
 from stack.serving.policy import Requests
 
 FOREIGN_ROLES = frozenset({"user", "tool"})
@@ -45,21 +47,21 @@ class Message(Body, frozen=True):
     def chars(self) -> int:
         content = sum([len(part.text) for part in self.content]) if isinstance(self.content, list) else len(self.content or "")
         calls = sum([call.chars for call in self.tool_calls]) if self.tool_calls else 0
-        return content + calls + len(self.reasoning or "") + len(self.reasoning_content or "")
+        parsed = json_bytes(self.parsed) if self.parsed is not None else 0
+        return content + calls + parsed + len(self.reasoning or "") + len(self.reasoning_content or "")
 
     def misfit(self, caps: Requests) -> str | None:
         """What does not go with its role, if anything."""
-        if self.role != "assistant" and (self.tool_calls or self.reasoning is not None or self.reasoning_content is not None):
-            return "`tool_calls`, `reasoning` and `reasoning_content` belong to the assistant"
+        own = self.tool_calls or self.reasoning is not None or self.reasoning_content is not None or self.parsed is not None
+        if own and self.role != "assistant":
+            return "`tool_calls`, `reasoning`, `reasoning_content` and `parsed` belong to the assistant"
         if (self.role == "tool") != (self.tool_call_id is not None):
             return "`tool_call_id` goes with role tool, and only with it"
         if self.content is None and not self.tool_calls:
             return "`content` is missing"
-        if not self.tool_calls:
-            return None
-        if len(self.tool_calls) > caps.tools:
-            return f"at most {caps.tools} `tool_calls`"
-        return next(filter(None, (check_arguments(call.function.arguments, caps.schema_depth) for call in self.tool_calls)), None)
+        if deeper_than(caps.schema_depth, self.parsed):
+            return "`parsed` is nested too deep"
+        return misfit_of(self.tool_calls, caps) if self.tool_calls else None
 
 
 class ChatBody(Sampling, frozen=True, kw_only=True):
@@ -96,10 +98,14 @@ class ChatBody(Sampling, frozen=True, kw_only=True):
     def passages(self) -> Iterator[Passage]:
         for index, message in enumerate(self.messages):
             field = f"messages.{index}"
-            yield Passage(field, message.text, foreign=message.role in FOREIGN_ROLES)
+            foreign = message.role in FOREIGN_ROLES
+            yield Passage(field, message.text, foreign=foreign)
+            if message.name is not None:
+                yield Passage(f"{field}.name", message.name, foreign=foreign)
             for call in message.tool_calls or ():
                 yield Passage(field, call.function.arguments, foreign=False)
             for thought in filter(None, (message.reasoning, message.reasoning_content)):
                 yield Passage(field, thought, foreign=False)
         for index, tool in enumerate(self.tools or ()):
-            yield Passage(f"tools.{index}", tool.function.description or "", foreign=False)
+            yield Passage(f"tools.{index}", encode(tool.function).decode(), foreign=False)
+        yield from self.forms()

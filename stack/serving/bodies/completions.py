@@ -27,7 +27,9 @@ class CompletionBody(Sampling, frozen=True, kw_only=True):
         return self._texts()[0]
 
     def passages(self) -> Iterator[Passage]:
-        return (Passage("prompt", text, foreign=True) for text in self._texts())
+        for text in self._texts():
+            yield Passage("prompt", text, foreign=True)
+        yield from self.forms()
 
     def _texts(self) -> list[str]:
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt

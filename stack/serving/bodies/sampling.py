@@ -1,10 +1,12 @@
 """What bodies that ask for text share (pure)."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
+from msgspec.json import encode
 
-from stack.serving.bodies.base import Asked, Body, Name, at_most
+from stack.serving.bodies.base import Asked, Body, Name, Passage, at_most
 from stack.serving.bodies.json_schemas import check_schema
 from stack.serving.policy import Requests
 
@@ -66,13 +68,22 @@ class Sampling(Asked, frozen=True, kw_only=True):
         if isinstance(self.stop, list):
             at_most("stop: its length", len(self.stop), caps.stop_sequences)
         if self.structured_outputs is not None:
-            at_most("structured_outputs.choice: its length", len(self.structured_outputs.choice), caps.structured_choices)
+            choice = self.structured_outputs.choice
+            at_most("structured_outputs.choice: its length", len(choice), caps.structured_choices)
+            # They are compiled into a grammar, as a schema is.
+            at_most("structured_outputs.choice: its characters", sum(map(len, choice)), caps.schema_bytes)
         if self.response_format is not None:
             _check_format(self.response_format, caps)
 
     def answer_tokens(self, cap: int | None, caps: Requests) -> int:
         """Every answer to one prompt as long as it may be."""
         return (self.n or 1) * (cap or caps.max_tokens)
+
+    def forms(self) -> Iterator[Passage]:
+        """What answers are held to: the model says what stands in it."""
+        for name, form in (("response_format", self.response_format), ("structured_outputs", self.structured_outputs)):
+            if form is not None:
+                yield Passage(name, encode(form).decode(), foreign=False)
 
     @property
     def asks_usage(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from stack.serving.bodies.base import Body, Name, at_most
-from stack.serving.bodies.json_schemas import check_schema
+from stack.serving.bodies.json_schemas import check_schema, deeper_than, json_bytes
 from stack.serving.policy import Requests
 
 MAX_DESCRIPTION = 4096
@@ -41,8 +41,8 @@ class CalledFunction(Body, frozen=True):
     name: FunctionName
     arguments: str
     """JSON text of the model's making, so it need not be JSON: the engine reads what is none as `{}`."""
-    # What the `openai` package made of the text; no engine reads it.
     parsed_arguments: Any = None
+    """What the `openai` package made of the text; no engine reads it, and it comes with answers that are sent back."""
 
 
 class ToolCall(Body, frozen=True):
@@ -54,7 +54,8 @@ class ToolCall(Body, frozen=True):
 
     @property
     def chars(self) -> int:
-        return len(self.function.name) + len(self.function.arguments)
+        parsed = self.function.parsed_arguments
+        return len(self.function.name) + len(self.function.arguments) + (json_bytes(parsed) if parsed is not None else 0)
 
 
 def tools_chars(tools: Sequence[Tool] | None, choice: str | ToolChoice | None, caps: Requests) -> int:
@@ -76,17 +77,22 @@ def tools_chars(tools: Sequence[Tool] | None, choice: str | ToolChoice | None, c
     return schemas + sum(len(each.name) + len(each.description or "") for each in functions)
 
 
-def check_arguments(text: str, depth: int) -> str | None:
-    """What is wrong where the arguments are nested too deep for whoever reads them next."""
+def misfit_of(calls: Sequence[ToolCall], caps: Requests) -> str | None:
+    """What is wrong with calls that the model made, if anything: too many, or nested too deep for whoever reads their arguments next."""
+    if len(calls) > caps.tools:
+        return f"at most {caps.tools} `tool_calls`"
+    for call in calls:
+        if deeper_than(caps.schema_depth, call.function.parsed_arguments):
+            return "`parsed_arguments` are nested too deep"
+        if _read_deeper_than(caps.schema_depth, call.function.arguments):
+            return "`arguments` are nested too deep"
+    return None
+
+
+def _read_deeper_than(depth: int, text: str) -> bool:
     try:
-        read = json.loads(text)
+        return deeper_than(depth, json.loads(text))
     except RecursionError:
-        return "`arguments` are nested too deep"
+        return True
     except ValueError:
-        return None
-    return "`arguments` are nested too deep" if _deeper_than(read, depth) else None
-
-
-def _deeper_than(node: Any, depth: int) -> bool:
-    inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return depth < 0 or any(_deeper_than(each, depth - 1) for each in inner)
+        return False

@@ -39,6 +39,7 @@ MESSAGES = st.lists(
             "reasoning": st.sampled_from([None, "a"]),
             "reasoning_content": st.sampled_from([None, "a"]),
             "audio": st.sampled_from([None, {}]),
+            "parsed": st.sampled_from([None, {"a": 1}]),
         },
     ),
     min_size=1,
@@ -61,7 +62,7 @@ ODD = st.one_of(
     st.lists(st.sampled_from(["", "a", 1, None, {"type": "text", "text": "a"}, {"role": "user", "content": "a"}]), max_size=10),
     st.dictionaries(st.sampled_from(["type", "choice", "include_usage", "json_schema"]), st.sampled_from(["text", ["a"], True, None, 1]), max_size=2),
 )
-KEYWORDS = ["type", "pattern", "patternProperties", "properties", "$defs", "$ref", "minItems", "maxLength", "items"]
+KEYWORDS = ["type", "pattern", "patternProperties", "properties", "$defs", "$ref", "minItems", "maxLength", "items", "multipleOf", "maxProperties", "default"]
 NODES = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 1026) | st.sampled_from(["#/a", "other.json"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYWORDS), inner, max_size=3),

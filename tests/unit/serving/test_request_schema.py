@@ -1,10 +1,12 @@
 import contextlib
 import json
-from typing import Any
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field
 
 from stack.serving.bodies import BODIES
 from stack.serving.policy import BodyKind, Requests, load_policy
@@ -64,6 +66,13 @@ def refusal(body: Any, kind: BodyKind = "chat", caps: Requests = CAPS) -> str:
     with pytest.raises(RefusedError) as caught:
         check(body, kind, caps)
     return str(caught.value)
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def with_format(schema: Any) -> dict[str, Any]:
@@ -140,6 +149,7 @@ def test_values_of_any_shape_are_judged_and_never_a_traceback(kind: BodyKind, da
         ({"structured_outputs": {"regex": "(a+)+$"}}, "field `structured_outputs.regex`: not accepted"),
         ({"structured_outputs": {"grammar": "root ::= x"}}, "field `structured_outputs.grammar`: not accepted"),
         ({"structured_outputs": {"choice": ["a"] * (CAPS.structured_choices + 1)}}, "field `structured_outputs.choice: its length`"),
+        ({"structured_outputs": {"choice": ["x" * 1000] * 17}}, "field `structured_outputs.choice: its characters`: must be at most 16384, got 17000"),
         ({"stop": ["x"] * (CAPS.stop_sequences + 1)}, "field `stop: its length`"),
         ({"response_format": {"type": "json_schema"}}, "field `response_format.json_schema`"),
         ({"response_format": {"type": "structural_tag"}}, "field `response_format.type`"),
@@ -161,10 +171,35 @@ def test_beyond_a_cap_the_answer_names_the_field(fields: dict[str, Any], told: s
         ({"type": "string", "maxLength": 10}, "maxLength is not accepted (the engine takes seconds"),
         ({"items": {"minLength": 1}}, "minLength is not accepted"),
         ({"enum": ["x" * CAPS.schema_bytes]}, "its bytes"),
+        ({"type": "integer", "multipleOf": 99999989}, "multipleOf is not accepted (the engine takes seconds"),
+        ({"type": "object", "minProperties": 1}, "minProperties is not accepted"),
+        ({"items": {"type": "object", "maxProperties": 1}}, "maxProperties is not accepted"),
+        ({"type": "array", "uniqueItems": True}, "keyword uniqueItems is not accepted"),
+        ({"type": "array", "contains": {}}, "keyword contains is not accepted"),
+        ({"anyOf": [{"x" * 200: 1}]}, f"keyword {'x' * 128} is not accepted"),
+        ({"properties": {f"a{number}": {} for number in range(129)}}, "properties must be at most 128, got 129"),
+        ({"default": nested(CAPS.schema_depth)}, "nested too deep"),
     ],
 )
 def test_a_schema_that_could_hurt_the_grammar_engine_is_refused(schema: Any, told: str) -> None:
     assert told in refusal(with_format(schema))
+
+
+def test_what_pydantic_makes_of_a_model_passes_and_data_in_a_schema_is_no_keyword() -> None:
+    class Colour(Enum):
+        RED = "red"
+
+    class Place(BaseModel):
+        name: str = Field(description="Of the place", examples=["Nairobi"])
+        kind: Literal["town", "village"] = "town"
+        colour: Colour | None = None
+        size: Annotated[int, Field(ge=0, le=9)] = 1
+        at: tuple[float, float] | None = None
+        inside: "list[Place]" = Field(default_factory=list, max_length=4)
+        notes: dict[str, str] = {"pattern": "none"}
+
+    check(with_format(Place.model_json_schema()))
+    check(with_format({"const": {"multipleOf": 3}, "examples": [{"pattern": "x"}], "discriminator": {"propertyName": "kind", "mapping": {"x": "y"}}}))
 
 
 def test_a_schema_nested_too_deep_is_refused() -> None:

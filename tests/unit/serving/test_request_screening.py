@@ -107,6 +107,10 @@ def test_personal_data_is_found_wherever_text_may_stand() -> None:
     parts = [{"type": "text", "text": mail[:5]}, {"type": "text", "text": mail[5:]}]
     tool = {"type": "function", "function": {"name": "send", "description": f"asks {mail}"}}
     hello = {"role": "user", "content": "Hello"}
+
+    def asking(schema: dict[str, object]) -> dict[str, object]:
+        return {"type": "function", "function": {"name": "send", "parameters": {"type": "object", "properties": {"to": schema}}}}
+
     for body in (
         chat({"role": "system", "content": mail}),
         chat({"role": "user", "content": parts}),
@@ -115,9 +119,15 @@ def test_personal_data_is_found_wherever_text_may_stand() -> None:
         chat(hello, {"role": "assistant", "content": "x", "reasoning_content": mail}),
         chat({"role": "tool", "content": mail, "tool_call_id": "1"}),
         chat(hello, tools=[tool]),
+        chat(hello, tools=[asking({"type": "string", "description": f"else {mail}"})]),
+        chat(hello, tools=[asking({"enum": [mail]})]),
+        chat({**hello, "name": mail}),
+        chat(hello, response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"const": mail}}}),
+        chat(hello, structured_outputs={"choice": ["nobody", mail]}),
     ):
         assert "an e-mail address" in (refusal("chat", body) or ""), body
     assert refusal("completions", {"model": "m", "prompt": ["Hello", mail]}) is not None
+    assert refusal("completions", {"model": "m", "prompt": "Hello", "structured_outputs": {"choice": [mail]}}) is not None
     assert refusal("embeddings", {"model": "m", "input": ["Hello", mail]}) is not None
 
 

@@ -18,6 +18,13 @@ def tool(**changes: Any) -> dict[str, Any]:
     return {"type": "function", "function": {**WEATHER, **changes}}
 
 
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
 def check(**fields: Any) -> Demand:
     return check_body("chat", json.dumps({"model": "m", "messages": [HELLO], "max_tokens": 8, **fields}).encode(), CAPS)
 
@@ -76,9 +83,16 @@ def test_arguments_are_the_models_making_and_need_not_be_json(text: str) -> None
         ({"messages": [{"role": "user", "content": "x", "tool_call_id": "1"}]}, "field `messages.0`: `tool_call_id` goes with role tool"),
         (
             {"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]},
-            "field `messages.0`: `tool_calls`, `reasoning` and `reasoning_content` belong",
+            "field `messages.0`: `tool_calls`, `reasoning`, `reasoning_content` and `parsed` belong",
         ),
-        ({"messages": [{"role": "user", "content": "x", "reasoning_content": "y"}]}, "`reasoning_content` belong to the assistant"),
+        ({"messages": [{"role": "user", "content": "x", "reasoning_content": "y"}]}, "`reasoning_content` and `parsed` belong to the assistant"),
+        ({"messages": [{"role": "user", "content": "x", "parsed": {"city": "y"}}]}, "`parsed` belong to the assistant"),
+        ({"messages": [{"role": "assistant", "content": "x", "parsed": {"city": "y" * CAPS.text_chars}}]}, "field `messages: their characters`"),
+        ({"messages": [{"role": "assistant", "content": "x", "parsed": deep(CAPS.schema_depth + 1)}]}, "field `messages.0`: `parsed` is nested too deep"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{**CALL, "function": {**CALL["function"], "parsed_arguments": deep(CAPS.schema_depth + 1)}}]}]},
+            "field `messages.0`: `parsed_arguments` are nested too deep",
+        ),
         ({"messages": [{"role": "assistant", "content": "x", "reasoning_content": ["y"]}]}, "field `messages.0.reasoning_content`"),
         ({"messages": [{"role": "assistant", "content": "x", "reasoning_content": "y" * CAPS.text_chars}]}, "field `messages: their characters`"),
         ({"messages": [{"role": "assistant", "tool_calls": []}]}, "field `messages.0`: `content` is missing"),
