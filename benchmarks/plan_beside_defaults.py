@@ -49,7 +49,7 @@ class Defaults(EnginePlan):
     """A plan that chooses nothing."""
 
     def vllm_arguments(self, served_name: str | None = None) -> tuple[str, ...]:
-        safe = ("--no-trust-remote-code", "--allowed-media-domains", "media.invalid")
+        safe = ("--no-trust-remote-code", "--allowed-media-domains", "media.invalid", "--structured-outputs-config.backend", "xgrammar")
         return ("--served-model-name", served_name or self.model, "--gpu-memory-utilization", MEMORY_SHARE, *safe)
 
     def environment(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ NEEDED = {
 }
 NO_CODE, CODE = "--no-trust-remote-code", "--trust-remote-code"
 MEDIA, HASHER = "--allowed-media-domains", "--mm-hasher-algorithm"
+BACKEND, GRAMMARS = "--structured-outputs-config.backend", "xgrammar"
 FIPS_HASHES = frozenset({"sha256", "sha512"})
 OTHERS = 0o077
 
@@ -57,6 +58,8 @@ def _arguments(command: Sequence[str], *, fips: bool) -> list[str]:
         faults.append("-O takes out checks that the engine makes by assertions")
     if not _value(command, MEDIA):
         faults.append(f"{MEDIA} is needed: without it requests may name any address to fetch")
+    if _value(command, BACKEND) != GRAMMARS:
+        faults.append(f"{BACKEND} must be {GRAMMARS}: for what it cannot do others would be asked, whose cost nothing bounds")
     if fips and _value(command, HASHER) not in FIPS_HASHES:
         faults.append(f"{HASHER} must be one of {', '.join(sorted(FIPS_HASHES))}: this machine is in FIPS mode")
     return faults

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stack.serving.gateway.addresses import Pool
-from stack.serving.gateway.typed import BUFFER_BYTES, TYPE, address_of, is_fixed, seconds, typed
+from stack.serving.gateway.typed import BUFFER_BYTES, TYPE, address_of, discovery, seconds, typed
 from stack.serving.policy import GatewayPolicy, Routing
 
 UPSTREAM_IDLE_S = 60.0
@@ -21,7 +21,7 @@ def policy_cluster(address: str, policy: GatewayPolicy) -> dict[str, Any]:
     most_kib = {"max_response_headers_kb": ANSWER_HEADERS_KIB} if policy.redacts else {}
     return {
         **_cluster("policy", policy, requests=policy.limits.connections, pending=policy.limits.connections, retries=0, http=most_kib),
-        "type": "STATIC" if is_fixed(address) else "STRICT_DNS",
+        **discovery(address),
         "load_assignment": load_assignment("policy", (address,)),
     }
 
@@ -32,8 +32,7 @@ def pool_cluster(pool: Pool, policy: GatewayPolicy) -> dict[str, Any]:
         config = {"path_config_source": {"path": pool.endpoints}, "resource_api_version": "V3"}
         found = {"type": "EDS", "eds_cluster_config": {"eds_config": config}}
     else:
-        kind = "STATIC" if all(map(is_fixed, pool.engines)) else "STRICT_DNS"
-        found = {"type": kind, "load_assignment": load_assignment(pool.name, pool.engines)}
+        found = {**discovery(*pool.engines), "load_assignment": load_assignment(pool.name, pool.engines)}
     return {
         **_cluster(pool.name, policy, requests=policy.limits.requests, pending=policy.limits.pending, retries=policy.limits.requests),
         **found,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from stack.serving.gateway.addresses import Addresses
-from stack.serving.gateway.typed import TYPE, address_of, is_fixed, seconds, typed
+from stack.serving.gateway.typed import TYPE, address_of, discovery, seconds, typed
 
 ADMIN = "admin"
 METRICS_PATH = "/metrics"
@@ -45,7 +45,7 @@ def admin_cluster(addresses: Addresses) -> dict[str, Any]:
     breakers = {"max_connections": MAX_SCRAPES, "max_requests": MAX_SCRAPES, "max_pending_requests": MAX_SCRAPES}
     return {
         "name": ADMIN,
-        "type": "STATIC" if is_fixed(addresses.admin) else "STRICT_DNS",
+        **discovery(addresses.admin),
         "connect_timeout": seconds(TIMEOUT_S),
         "circuit_breakers": {"thresholds": [breakers]},
         "load_assignment": {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address_of(addresses.admin)}}]}]},

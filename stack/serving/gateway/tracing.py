@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from stack.serving.gateway.filters import AUTHZ_METADATA, MODEL_HEADER, TENANT_HEADER
 from stack.serving.gateway.tls import CIPHERS_OF_1_2
-from stack.serving.gateway.typed import TYPE, address_of, is_fixed, seconds, typed
+from stack.serving.gateway.typed import TYPE, address_of, discovery, is_fixed, seconds, typed
 from stack.serving.policy import GatewayPolicy, Tracing
 
 COLLECTOR = "collector"
@@ -70,7 +70,7 @@ def collector_cluster(tracing: Tracing) -> dict[str, Any]:
     secured = {} if tracing.authorities is None else {"transport_socket": _upstream_tls(address, tracing.authorities)}
     return {
         "name": COLLECTOR,
-        "type": "STATIC" if is_fixed(address) else "STRICT_DNS",
+        **discovery(address),
         "connect_timeout": seconds(EXPORT_TIMEOUT_S),
         "load_assignment": {"cluster_name": COLLECTOR, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address_of(address)}}]}]},
         **secured,

@@ -25,6 +25,11 @@ def is_fixed(address: str) -> bool:
     return True
 
 
+def discovery(*addresses: str) -> dict[str, Any]:
+    """How a cluster finds its addresses. Of a name all are tried, IPv6 and IPv4: `localhost` has both, and a server may listen on one alone."""
+    return {"type": "STATIC"} if all(map(is_fixed, addresses)) else {"type": "STRICT_DNS", "dns_lookup_family": "ALL"}
+
+
 def typed(name: str, config: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "typed_config": config}
 

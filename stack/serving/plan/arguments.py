@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 IN_PROCESS = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
 """Spelled as a class: on a CPU vLLM takes its short name, `uni`, for its default, which starts a worker."""
+GRAMMARS = "xgrammar"
+"""The only compiler of grammars: `bodies/json_schemas.py` bounds what it takes, and no others are fallen back to."""
 GAUDI_BLOCK = 128
 """Tokens of a KV block that Gaudi's plug-in is built for."""
 
@@ -44,7 +46,7 @@ def engine_options(plan: EnginePlan) -> dict[str, Any]:
         options["speculative_config"] = {"method": "draft_model", "model": plan.draft, "num_speculative_tokens": plan.draft_tokens}
     if plan.enforce_eager:
         options["enforce_eager"] = True
-    options |= {"allowed_media_domains": [NO_HOST], "mm_hasher_algorithm": "sha256"}
+    options |= {"allowed_media_domains": [NO_HOST], "mm_hasher_algorithm": "sha256", "structured_outputs_config": {"backend": GRAMMARS}}
     return {**options, "trust_remote_code": False, "load_format": "safetensors"}
 
 

@@ -23,7 +23,8 @@ from stack.serving.weights import MANIFEST, Manifest, ModelFile, model_dir, requ
 
 MODEL = find_model(CI_MODEL)
 CACHE = Folder("/cache", 0o700, ours=True)
-COMMAND = ("python", "-m", "vllm", "--no-trust-remote-code", "--allowed-media-domains", "media.invalid", "--mm-hasher-algorithm", "sha256")
+GRAMMARS = ("--structured-outputs-config.backend", "xgrammar")
+COMMAND = ("python", "-m", "vllm", "--no-trust-remote-code", "--allowed-media-domains", "media.invalid", *GRAMMARS, "--mm-hasher-algorithm", "sha256")
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
@@ -74,6 +75,8 @@ def test_a_variable_that_is_missing_or_other_is_refused(changed: dict[str, str |
         (("python", "-O", *COMMAND[1:]), "-O takes out checks"),
         (without("media.invalid"), "--allowed-media-domains is needed"),
         (without("--allowed-media-domains"), "--allowed-media-domains is needed"),
+        (without("xgrammar"), "--structured-outputs-config.backend must be xgrammar"),
+        ((*COMMAND, GRAMMARS[0], "auto"), "--structured-outputs-config.backend must be xgrammar"),
     ],
 )
 def test_an_argument_that_is_missing_or_too_many_is_refused(command: tuple[str, ...], told: str) -> None:
