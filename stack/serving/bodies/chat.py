@@ -59,7 +59,7 @@ class Message(Body, frozen=True):
             return "`tool_call_id` goes with role tool, and only with it"
         if self.content is None and not self.tool_calls:
             return "`content` is missing"
-        if deeper_than(caps.schema_depth, self.parsed):
+        if self.parsed is not None and deeper_than(caps.schema_depth, self.parsed):
             return "`parsed` is nested too deep"
         return misfit_of(self.tool_calls, caps) if self.tool_calls else None
 
