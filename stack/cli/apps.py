@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from stack.apps import Evaluation
@@ -38,9 +39,11 @@ def evaluate(
     api_key_file: KeyOption = None,
     ca_file: CaOption = None,
     model: ModelOption = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for predictions.jsonl and app_score.json.")] = Path("out/app"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for predictions.jsonl and app_score.json.")] = Path(
+        "out/app"
+    ),
     limit: Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Ask only N questions, spread evenly over their kinds.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put an app's questions to a model and score the answers, beside a baseline that uses no model."""

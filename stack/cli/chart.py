@@ -8,6 +8,7 @@ import typer
 
 from stack.cli.eager import EagerOption
 from stack.cli.output import JsonOption, print_json
+from stack.cli.places import writable_file
 
 if TYPE_CHECKING:
     from stack.hardware_profiles import Inventory
@@ -35,9 +36,7 @@ def values(
     max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
     enforce_eager: EagerOption = False,
     name: Annotated[str, typer.Option("--name", help="Prefix of every Kubernetes object.")] = "stackproof",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", dir_okay=False, writable=True, help="Write to this file instead of standard output.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", callback=writable_file, help="Write to this file instead of standard output.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the chart's values that follow from the engine plan and the gateway policy.

@@ -6,12 +6,15 @@ from typing import Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json
+from stack.cli.places import writable_folder
 
 GIB = 1 << 30
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Folder for the dossier and for the run's data and logs.")] = Path("out"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for the dossier and for the run's data and logs.")] = Path(
+        "out"
+    ),
     quick: Annotated[bool, typer.Option("--quick", help="Do everything on a fraction of the data: shows that it works, not how well.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import writable_folder
 
 app = typer.Typer(no_args_is_help=True, help="Turn evidence and a proposal into a signed dossier, and check one.")
 
@@ -16,7 +17,7 @@ DossierFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a 
 def build(
     proposal: Annotated[Path, typer.Argument(metavar="PROPOSAL", help="YAML file with the statements and claims (see docs/dossier.md).")],
     evidence: Annotated[Path, typer.Option("--evidence", metavar="DIR", help="Folder of evidence records that other commands wrote.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write; an earlier dossier in it is replaced.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder to write; an earlier dossier in it is replaced.")],
     json_: JsonOption = False,
 ) -> None:
     """Write a dossier: coverage of the call, claims with verdicts, every figure with its evidence, signed.

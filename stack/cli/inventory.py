@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_file
 from stack.runtime.errors import StackproofError
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ def inventory(
         Path | None, typer.Option("--declare", metavar="FILE", dir_okay=False, help="YAML of what the machine cannot tell, as in `system.cooling: air`.")
     ] = None,
     identifiers: Annotated[bool, typer.Option("--identifiers", help="Show serial numbers, GPU UUIDs and MAC addresses instead of hashes of them.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", dir_okay=False, writable=True, help="Also write it to this file, a table as JSON.")
-    ] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", file_okay=False, help="Also write a signed record into this folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", callback=writable_file, help="Also write it to this file, a table as JSON.")] = None,
+    evidence: EvidenceOption = None,
     cluster: Annotated[bool, typer.Option("--cluster", help="What is in a Kubernetes cluster instead of this machine.")] = False,
     context: Annotated[str | None, typer.Option("--context", metavar="NAME", help="With --cluster: the context; the current one by default.")] = None,
     kubeconfig: Annotated[

@@ -7,6 +7,7 @@ import typer
 
 from stack.cli import label_review
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from stack.pipelines import LabelingRun
@@ -52,7 +53,9 @@ def plan(pipeline: PipelineArgument, *, limit: LimitOption = None, as_json: Json
 def run(
     pipeline: PipelineArgument,
     *,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the dataset. A run that was cut short goes on there.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for the dataset. A run that was cut short goes on there.")
+    ],
     url: Annotated[str | None, typer.Option("--url", help="Base address of the chat endpoint that model labelers ask, e.g. http://127.0.0.1:8080.")] = None,
     api_key_file: Annotated[Path | None, typer.Option("--api-key-file", metavar="FILE", help="File that holds the endpoint's API key.")] = None,
     ca_file: Annotated[
@@ -63,7 +66,7 @@ def run(
     max_seconds: Annotated[float | None, typer.Option("--max-seconds", min=0.001, metavar="S", help="Stop asking labelers after S seconds.")] = None,
     executor: Annotated[Literal["ray", "local"], typer.Option("--executor", help="Run shards in Ray workers, or one after the other in this process.")] = "ray",
     limit: LimitOption = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Label every record, combine the votes, compare them with the human labels and write a dataset with its card.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 from stack.runtime.errors import StackproofError
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ def profile(
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda:N; the first GPU that torch sees when not given, else the CPU.")] = None,
     storage_dir: Annotated[Path, typer.Option("--storage-dir", metavar="DIR", help="Measure the file system that holds this folder.")] = Path(),
     quick: Annotated[bool, typer.Option("--quick", help="About 15 seconds of measuring, and a smaller file: for a first look.")] = False,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", file_okay=False, help="Write profile.json and profile.html into this folder.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", file_okay=False, help="Also write a signed record into this folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Write profile.json and profile.html into this folder.")
+    ] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """What the hardware really does: products by data type, memory, copies, collectives, storage, network.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import print_json, print_table
+from stack.cli.places import EvidenceOption
 
 if TYPE_CHECKING:
     from stack.security import AuditReport, Target
@@ -39,7 +40,7 @@ def audit(
     model: Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model of the catalog to check. [default: the smallest]")] = None,
     run_dir: Annotated[Path | None, typer.Option("--run-dir", metavar="DIR", exists=True, file_okay=False, help="The serving session's folder.")] = None,
     output: Annotated[Format, typer.Option("--format", help="A table for people or JSON for machines.")] = Format.TABLE,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", file_okay=False, help="Also write a signed record into this folder.")] = None,
+    evidence: EvidenceOption = None,
 ) -> None:
     """Carry out every check of the chosen targets and say what was seen.
 

@@ -11,6 +11,7 @@ import typer
 
 from stack.cli.eager import EagerOption
 from stack.cli.output import JsonOption, print_json
+from stack.cli.places import evidence_folder, writable_folder
 
 if TYPE_CHECKING:
     from stack.runtime.progress import Reporter
@@ -34,7 +35,9 @@ def serve(
     engine_port: Annotated[
         int | None, typer.Option("--engine-port", min=1, max=65535, help="Port of the first engine behind the gateway; a free one by default.")
     ] = None,
-    run_dir: Annotated[Path | None, typer.Option("--run-dir", help="Folder for logs, configuration and keys; in the cache by default.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option("--run-dir", callback=writable_folder, help="Folder for logs, configuration and keys; in the cache by default.")
+    ] = None,
     gateway: Annotated[bool, typer.Option("--gateway/--no-gateway", help="Put Envoy in front, or serve the bare engine on --port.")] = True,
     policy: Annotated[Path | None, typer.Option("--policy", help="YAML file that says what may pass the gateway; a strict one ships.")] = None,
     max_model_len: Annotated[int | None, typer.Option("--max-model-len", help="Shorten the context to this many tokens.")] = None,
@@ -43,7 +46,9 @@ def serve(
         str | None, typer.Option("--engine-url", metavar="URL", help="Only the gateway, before an engine that runs already, as Ray Serve: http://HOST:PORT.")
     ] = None,
     engine_key: Annotated[Path | None, typer.Option("--engine-key", metavar="FILE", help="With --engine-url: the key that the engine wants.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", help="Write signed records of the model and of the service to this folder.")] = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", callback=evidence_folder, help="Write signed records of the model and of the service to this folder.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve models: plan, verified weights, vLLM, gateway. Ctrl-C or SIGTERM waits for open requests and stops all of it; a second one at once.
@@ -82,6 +87,7 @@ def serve(
         gateway=gateway,
         policy=rules,
         reporter=reporter,
+        supervised=True,
     ) as session:
         if evidence is not None:
             _write_evidence(session, evidence)

@@ -3,8 +3,9 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,7 @@ from stack.cli.output import JsonOption, print_json, print_table
 if TYPE_CHECKING:
     from stack.serving.budgets import TenantBudget
     from stack.serving.fleet import SessionStatus
-    from stack.serving.fleet.status import PartStatus
+    from stack.serving.fleet.status import Holder, PartStatus
 
 RunDirOption = Annotated[Path | None, typer.Option("--run-dir", help="Folder of the session; the only one that runs by default.")]
 POLL_S = 0.2
@@ -24,18 +25,21 @@ MIB = 1 << 20
 def status(*, run_dir: RunDirOption = None, as_json: JsonOption = False) -> None:
     """Show what is served: every process, its state, restarts, memory and requests, and what tenants used of their daily budgets.
 
-    Exit status 1 when something is not ready.
+    Exit status 1 when something is not ready, as a session that is still starting, or cannot be read.
     """
-    from stack.serving.fleet import read_status
+    from stack.serving.fleet.status import Holder
 
     folders = _folders(run_dir)
-    found = [read_status(folder) for folder in folders]
+    found = {folder: each for folder in folders if (each := _look(folder, alone=len(folders) == 1)) is not None}
     if as_json:
-        print_json([{**each.model_dump(mode="json"), "ready": each.ready} for each in found])
+        print_json([_as_json(folder, each) for folder, each in found.items()])
     else:
-        for each in found:
-            _show(each)
-    if not all(each.ready for each in found):
+        for folder, each in found.items():
+            if isinstance(each, Holder):
+                _show_starting(folder, each)
+            else:
+                _show(each)
+    if len(found) < len(folders) or not all(not isinstance(each, Holder) and each.ready for each in found.values()):
         raise typer.Exit(1)
 
 
@@ -69,14 +73,40 @@ def restart(*, run_dir: RunDirOption = None) -> None:
 
 
 def stop(*, run_dir: RunDirOption = None) -> None:
-    """Stop a session: no new requests, those under way are answered, then everything ends. Waits for that."""
-    from stack.serving.fleet import read_status
-    from stack.serving.fleet.status import is_locked
+    """Stop a session: no new requests, those under way are answered, then everything ends. One that is still starting ends at once. Waits for that."""
+    from stack.serving.fleet.status import is_locked, session_holder
 
     folder = _only(run_dir)
-    os.kill(read_status(folder).pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it ended just now
+        os.kill(session_holder(folder).pid, signal.SIGTERM)
     while is_locked(folder):
         time.sleep(POLL_S)
+
+
+def _look(folder: Path, *, alone: bool) -> "SessionStatus | Holder | None":
+    """None, and a line on stderr, for a session that cannot be read beside others that can."""
+    from stack.serving.errors import ServingError
+    from stack.serving.fleet.status import look
+
+    try:
+        return look(folder)
+    except ServingError as error:
+        if alone:
+            raise
+        typer.echo(f"stackproof: {error}", err=True)
+        return None
+
+
+def _as_json(folder: Path, found: "SessionStatus | Holder") -> dict[str, Any]:
+    from stack.serving.fleet.status import Holder
+
+    if isinstance(found, Holder):
+        return {"state": "starting", "ready": False, "pid": found.pid, "since": found.since, "run_dir": str(folder), "parts": []}
+    return {"state": "serving", "ready": found.ready, **found.model_dump(mode="json")}
+
+
+def _show_starting(folder: Path, found: "Holder") -> None:
+    typer.echo(f"starting  pid {found.pid}, for {_ago(found.since)}, logs in {folder}")
 
 
 def _folders(run_dir: Path | None) -> tuple[Path, ...]:

@@ -14,8 +14,9 @@ from stack.evidence.dsse import Envelope, as_subjects, canonical_json
 from stack.evidence.errors import EvidenceError
 from stack.evidence.keys import PublicKey, SigningKey, load_or_create_key
 from stack.evidence.record import Artifact, Record, RecordDraft, now
-from stack.runtime.errors import describe_validation
+from stack.runtime.errors import StackproofError, describe_validation
 from stack.runtime.files import atomic_path, sha256_file, write_atomic
+from stack.runtime.writable import require_folder
 
 PREDICATE_TYPE = "urn:stackproof:evidence:v1"
 SUFFIX = ".dsse.json"
@@ -59,8 +60,22 @@ class EvidenceStore:
         self.root = root
         self._key = key
 
+    def require_writable(self, *, option: str) -> None:
+        """Before the work that a record shall tell of: StackproofError when none could be written, for the folder or for the key. Nothing is left there."""
+        require_folder(self.root, option=option)
+        self._refuse_other_key(self._key())
+
     def write(self, draft: RecordDraft, artifacts: Iterable[ArtifactSource] = ()) -> StoredRecord:
-        """Store the artifacts, then the signed record; a crash between leaves unreferenced files, never a broken record."""
+        """Store the artifacts, then the signed record; a crash between leaves unreferenced files, never a broken record.
+
+        StackproofError in one line when something cannot be read or written, or the folder was begun with another key.
+        """
+        try:
+            return self._write(draft, artifacts)
+        except OSError as error:
+            raise StackproofError(f"{error.filename or self.root}: the evidence cannot be written: {error.strerror}") from None
+
+    def _write(self, draft: RecordDraft, artifacts: Iterable[ArtifactSource]) -> StoredRecord:
         key = self._key()
         self._claim(key)
         record = Record(
@@ -84,7 +99,7 @@ class EvidenceStore:
     def public_key(self) -> PublicKey:
         try:
             return PublicKey.from_pem((self.root / PUBLIC_KEY).read_bytes(), name=PUBLIC_KEY)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise EvidenceError(f"{PUBLIC_KEY}: missing in {self.root}: not an evidence folder") from None
 
     def verify(self) -> Iterator[StoredRecord]:
@@ -113,11 +128,14 @@ class EvidenceStore:
 
     def _claim(self, key: SigningKey) -> None:
         """Write the public key on first use; a folder begun with another key is refused."""
+        self._refuse_other_key(key)
         path = self.root / PUBLIC_KEY
         if not path.exists():
             write_atomic(path, key.public.to_pem())
-        elif self.public_key().key_id != key.public.key_id:
-            raise EvidenceError(f"{PUBLIC_KEY}: {self.root} holds evidence signed with another key: choose another --out")
+
+    def _refuse_other_key(self, key: SigningKey) -> None:
+        if (self.root / PUBLIC_KEY).exists() and self.public_key().key_id != key.public.key_id:
+            raise StackproofError(f"{PUBLIC_KEY}: {self.root} holds evidence signed with another key: choose another folder")
 
     def _keep(self, source: ArtifactSource) -> Artifact:
         content = source.content

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from stack.runtime.errors import describe_validation
 from stack.runtime.files import CHUNK, atomic_path, sync
 from stack.runtime.progress import Reporter, Step
+from stack.runtime.writable import require_file
 from stack.serving.bundle_index import ENTRY, INDEX, LICENCE, SIGNATURE, SUMS, BundledModel, Index, Member
 from stack.serving.errors import ModelChangedError, ServingError
 from stack.serving.formats import check_formats, is_allowed
@@ -41,15 +42,24 @@ class Loaded:
 
 
 def write_bundle(models: list[CatalogModel], out: Path, reporter: Reporter) -> Index:
-    """All of the models in one file; ModelChangedError names a file that is not as it was pulled, and then there is no bundle."""
+    """All of the models in one file. ModelChangedError names a file that is not as it was pulled, StackproofError what cannot be read or written:
+    then there is no bundle, and what lay at `out` is as it was.
+    """
     if len({model.name for model in models}) != len(models):
         raise ServingError("bundle: a model is named twice")
-    if not out.parent.is_dir():
-        raise ServingError(f"--out: {out.parent} is not a folder")
+    require_file(out, option="--out")
     for model in models:
         _check_before(model)
     content = {f"{model.name}/{name}": data for model in models for name, data in _about(model).items()}
     index = Index(models=tuple(_describe(model) for model in sorted(models, key=lambda model: model.name)))
+    try:
+        _write(index, content, out, reporter)
+    except OSError as error:
+        raise ServingError(f"{error.filename or out}: {error.strerror}") from None
+    return index
+
+
+def _write(index: Index, content: dict[str, bytes], out: Path, reporter: Reporter) -> None:
     with atomic_path(out) as temporary, temporary.open("wb") as tar, reporter.step("Writing the bundle", total=index.total_bytes) as step:
         for name, data in ((INDEX, index.model_dump_json(indent=1).encode() + b"\n"), (SUMS, index.sums())):
             tar.write(header(name, len(data)) + data + padding(len(data)))
@@ -60,7 +70,6 @@ def write_bundle(models: list[CatalogModel], out: Path, reporter: Reporter) -> I
             _check_while(pieces, member, tar.write, step, name=str(source or path))
             tar.write(padding(member.size_bytes))
         tar.write(END)
-    return index
 
 
 def load_bundle(path: Path, reporter: Reporter, key: Path | None = None) -> list[Loaded]:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from stack.runtime.files import write_atomic
 from stack.runtime.net import LOOPBACK, free_port, require_free
 from stack.runtime.places import cache_dir
+from stack.runtime.writable import require_folder
 from stack.serving.chat import read_key
 from stack.serving.endpoint import Endpoint
 from stack.serving.envoy_process import Gateway, gateway_before
@@ -49,6 +50,8 @@ def serve_in_front(
     address = engine_address(engine_url)
     if port is not None:
         require_free(LOOPBACK, port, option="--port")
+    if run_dir is not None:
+        require_folder(run_dir, option="--run-dir")
     public_port = port or free_port()
     started_ns = time.monotonic_ns()
     # Not beside the sessions: it has no status to show, and no engines to restart.

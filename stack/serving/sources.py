@@ -68,6 +68,8 @@ def parse_source(text: str) -> Source:
         raise ServingError(f"--from: write oci://HOST/REPOSITORY@sha256:DIGEST, by digest because a tag can move, got {text}")
     if text.startswith("hf://"):
         raise ServingError(f"--from: write hf://ORGANISATION/NAME@REVISION, got {text}")
+    if not text:
+        raise ServingError("--from: is empty: name a directory, oci://HOST/REPOSITORY@sha256:DIGEST or hf://ORGANISATION/NAME@REVISION")
     if "://" in text:
         raise ServingError(f"--from: only a directory, oci:// and hf:// are known, got {text}")
     path = Path(text)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -26,8 +27,10 @@ def audit(
     rounds: Annotated[int, typer.Option("--rounds", min=2, max=50, help="TEST04: pairs of phases.")] = 4,
     tokenizer: Annotated[Path | None, typer.Option("--tokenizer", metavar="PATH", help="TEST06: the model's folder or tokenizer.json.")] = None,
     reference_tokens: Annotated[float | None, typer.Option("--reference-tokens", min=0.1, help="TEST09: the reference model's mean output tokens.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for answers and audit.json. Default: out/audit/TEST/WORKLOAD.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for answers and audit.json. Default: out/audit/TEST/WORKLOAD.")
+    ] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run one of MLPerf's audits against a server, in a form for language models (docs/quality.md).

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from bench.calibration import Calibration, CalibrationPoint
@@ -25,8 +26,10 @@ def calibrate(
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the load, as they will in the run.")] = 1,
     tokenizer: Annotated[Path | None, typer.Option("--tokenizer", metavar="PATH", help="Tokenizer to count with, instead of the workload's.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Makes arrivals and prompts reproducible.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for the curve and its samples. Default: out/calibration.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for the curve and its samples. Default: out/calibration.")
+    ] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Drive the built-in reference server, which knows when it really wrote each token, and report the load generator's error at each load.

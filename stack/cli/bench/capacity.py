@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from bench.capacity import CapacityResult
@@ -39,9 +40,10 @@ def capacity(
     seed: Annotated[int | None, typer.Option("--seed", help="Makes the sweep reproducible; each probe takes a seed from it.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, max=256, help="Processes that share the load of a probe.")] = 1,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the sweep; one begun there goes on. Default: out/capacity/WORKLOAD.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder of the sweep; one begun there goes on. Default: out/capacity/WORKLOAD."),
     ] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find the highest arrival rate whose certified percentiles meet a service level.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from bench import Summary, Workload
@@ -62,8 +63,10 @@ def run(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Makes arrivals and prompts reproducible. Default: a new one, so that no prefix cache knows the prompts.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for samples and summary. Default: out/bench/WORKLOAD.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for samples and summary. Default: out/bench/WORKLOAD.")
+    ] = None,
+    evidence: EvidenceOption = None,
     repeats: Annotated[
         int, typer.Option("--repeats", min=1, help="Run so many times, each with a seed of its own, into DIR/run-1 and so on; repeats.json has the intervals.")
     ] = 1,

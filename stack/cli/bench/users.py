@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stack.cli.output import JsonOption, print_json, print_table
+from stack.cli.places import EvidenceOption, writable_folder
 
 if TYPE_CHECKING:
     from bench.results.summary import Metric
@@ -32,8 +33,10 @@ def users(
     ] = None,
     worker: Annotated[bool, typer.Option("--worker", help="Be workers for a master elsewhere, with the same SCENARIO.")] = False,
     master_host: Annotated[str | None, typer.Option("--master-host", metavar="HOST[:PORT]", help="That master.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder for rows, summary and logs. Default: out/users/SCENARIO.")] = None,
-    evidence: Annotated[Path | None, typer.Option("--evidence", metavar="DIR", help="Also write a signed evidence record there.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", callback=writable_folder, help="Folder for rows, summary and logs. Default: out/users/SCENARIO.")
+    ] = None,
+    evidence: EvidenceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Let users go through conversations with an endpoint, and report latency step by step.

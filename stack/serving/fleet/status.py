@@ -1,7 +1,6 @@
-"""What a running deployment tells of itself: a file in its folder that others read (models, and that file)."""
+"""What a deployment tells of itself: its lock from the start, and a status once it is ready, two files in its folder that others read (models, and those)."""
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -18,8 +17,8 @@ from stack.serving.budgets import TenantBudget
 from stack.serving.errors import ServingError
 
 STATUS_FILE, LOCK_FILE = "status.json", "lock"
-STALE_S = 30.0
-"""A live session writes more often: older than this it hangs."""
+WRITTEN_WITHIN_S = 1.0
+"""Who has locked a folder has said so by then."""
 
 
 class PartStatus(Frozen):
@@ -41,6 +40,14 @@ class PartStatus(Frozen):
     requests_total: int | None = None
     requests_failed: int | None = None
     healthy: bool | None = None
+
+
+class Holder(Frozen):
+    """Who has a run folder, as its lock file says from the first moment on."""
+
+    pid: int
+    since: float = Field(description="Seconds since 1970")
+    supervised: bool = Field(default=False, description="A session of `stackproof serve`; else a program's own, or a gateway before an engine elsewhere")
 
 
 class SessionStatus(Frozen):
@@ -72,28 +79,70 @@ def write_status(status: SessionStatus) -> None:
 
 
 def read_status(run_dir: Path) -> SessionStatus:
-    """ServingError when no session runs in that folder."""
+    """ServingError when no session runs in that folder, or one that is still starting."""
+    found = look(run_dir)
+    if isinstance(found, Holder):
+        raise ServingError(f"{run_dir}: the session is still starting (pid {found.pid}): wait until `stackproof status` shows its parts")
+    return found
+
+
+def look(run_dir: Path) -> SessionStatus | Holder:
+    """What a session of `stackproof serve` tells of itself; while it starts, only who it is. ServingError when none runs in that folder."""
+    holder = session_holder(run_dir)
     try:
         text = (run_dir / STATUS_FILE).read_bytes()
     except OSError:
-        raise ServingError(f"{run_dir}: nothing is served from here: start it with `stackproof serve --run-dir {run_dir}`") from None
+        return holder
     try:
-        status = SessionStatus.model_validate_json(text)
+        return SessionStatus.model_validate_json(text)
     except ValidationError:
-        raise ServingError(f"{run_dir / STATUS_FILE} is of another version of stackproof: stop what serves there with the version that started it") from None
-    if not is_locked(run_dir):
-        raise ServingError(f"{run_dir}: what was served from here has ended: start it again with `stackproof serve --run-dir {run_dir}`")
-    return status
+        raise ServingError(f"{run_dir / STATUS_FILE} is of another version of stackproof: ask the version that serves there, or stop it") from None
+
+
+def session_holder(run_dir: Path) -> Holder:
+    """Of a session of `stackproof serve`, starting or ready. ServingError for a folder without one.
+
+    A program's own session is none: SIGTERM may kill the program where it stands.
+    """
+    holder, told = read_holder(run_dir), (run_dir / STATUS_FILE).exists()
+    if holder is None:
+        said = "what was served from here has ended: start it again" if told else "nothing is served from here: start it"
+        raise ServingError(f"{run_dir}: {said} with `stackproof serve --run-dir {run_dir}`")
+    if not holder.supervised and not told:
+        kinds = "the demo, a program of your own, or a gateway with --engine-url"
+        raise ServingError(f"{run_dir}: is used by process {holder.pid}, which tells nothing of itself ({kinds}): end that process instead")
+    return holder
 
 
 def find_sessions() -> tuple[Path, ...]:
-    """Folders of all live sessions that this user started, by their port."""
+    """Folders of all live sessions of `stackproof serve` that this user started, those that are starting among them, by their port."""
     root = cache_dir() / "sessions"
-    return tuple(sorted(folder.resolve() for folder in root.glob("*") if is_locked(folder))) if root.is_dir() else ()
+    return tuple(sorted({folder.resolve() for folder in root.glob("*") if _has_session(folder)})) if root.is_dir() else ()
+
+
+def _has_session(run_dir: Path) -> bool:
+    try:
+        session_holder(run_dir)
+    except ServingError:
+        return False
+    return True
+
+
+def read_holder(run_dir: Path) -> Holder | None:
+    """Of the process that has the folder now, which therefore lives; None when none has. ServingError when it does not say which it is."""
+    deadline = time.monotonic() + WRITTEN_WITHIN_S
+    while is_locked(run_dir):
+        try:
+            return Holder.model_validate_json((run_dir / LOCK_FILE).read_bytes())
+        except (OSError, ValidationError):
+            if time.monotonic() > deadline:
+                raise ServingError(f"{run_dir / LOCK_FILE} does not say which process has it: it is of another version of stackproof") from None
+            time.sleep(WRITTEN_WITHIN_S / 20)
+    return None
 
 
 @contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
+def locked(run_dir: Path, *, supervised: bool = False) -> Iterator[None]:
     """The folder is ours until the block ends, or we do. ServingError when another session has it."""
     with (run_dir / LOCK_FILE).open("a+") as lock:
         try:
@@ -101,7 +150,8 @@ def locked(run_dir: Path) -> Iterator[None]:
         except OSError:
             raise ServingError(f"--run-dir {run_dir}: another session is served from here: choose another folder, or stop it with `stackproof stop`") from None
         lock.truncate(0)
-        lock.write(json.dumps({"pid": os.getpid(), "since": time.time()}))
+        (run_dir / STATUS_FILE).unlink(missing_ok=True)  # of a session that was killed
+        lock.write(Holder(pid=os.getpid(), since=time.time(), supervised=supervised).model_dump_json())
         lock.flush()
         try:
             yield
@@ -111,10 +161,12 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 def is_locked(run_dir: Path) -> bool:
     try:
-        with (run_dir / LOCK_FILE).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+        lock = (run_dir / LOCK_FILE).open("r")
+    except OSError:  # there is none, or none that is ours to read
         return False
-    except OSError:
-        return True
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
     return False

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stack.evidence import ArtifactSource, Envelope, EvidenceError, EvidenceStore, RecordDraft, SigningKey
 from stack.evidence.dsse import PAYLOAD_TYPE, pae
+from stack.runtime.errors import StackproofError
 
 
 def test_records_come_back_as_they_were_written(store: EvidenceStore) -> None:
@@ -78,8 +79,30 @@ def test_a_record_under_another_name_is_refused(store: EvidenceStore) -> None:
 
 def test_a_folder_begun_with_another_key_is_refused(store: EvidenceStore) -> None:
     other = EvidenceStore(store.root, key=lambda: SigningKey(Ed25519PrivateKey.generate()))
-    with pytest.raises(EvidenceError, match="signed with another key"):
-        other.write(RecordDraft(kind="audit", title="x"))
+    for attempt in (lambda: other.write(RecordDraft(kind="audit", title="x")), lambda: other.require_writable(option="--evidence")):
+        with pytest.raises(StackproofError, match="signed with another key: choose another folder") as caught:
+            attempt()
+        assert caught.value.exit_status == 2
+
+
+def test_a_folder_is_tried_before_the_work_without_a_trace(tmp_path: Path, key: SigningKey) -> None:
+    store = EvidenceStore(tmp_path / "evidence", key=lambda: key)
+    store.require_writable(option="--evidence")
+    assert not store.root.exists()
+    store.write(RecordDraft(kind="audit", title="x"))
+    store.require_writable(option="--evidence")
+    assert len(list(store.verify())) == 1
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_line(tmp_path: Path, key: SigningKey) -> None:
+    store = EvidenceStore(tmp_path / "file", key=lambda: key)
+    store.root.write_text("")
+    with pytest.raises(StackproofError, match="the evidence cannot be written") as caught:
+        store.write(RecordDraft(kind="audit", title="x"))
+    assert str(store.root) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(EvidenceError, match="not an evidence folder"):
+        store.read()
 
 
 def test_a_folder_without_a_key_is_not_an_evidence_folder(tmp_path: Path) -> None:

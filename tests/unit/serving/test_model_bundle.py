@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import resource
 import tarfile
 from collections.abc import Callable
 from io import StringIO
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from small_model import MODEL, write_model
 
+from stack.runtime.errors import StackproofError
 from stack.runtime.progress import Reporter
 from stack.serving.bundle import load_bundle, write_bundle
 from stack.serving.bundle_index import INDEX, Index, Member
@@ -79,6 +81,27 @@ def test_a_model_changed_since_its_pull_is_not_bundled(written: Path, tmp_path: 
     with pytest.raises(ModelChangedError, match=r"model\.safetensors: content is not"):
         write_bundle([MODEL], tmp_path / "changed.tar", QUIET)
     assert not (tmp_path / "changed.tar").exists()
+
+
+def test_a_bundle_that_cannot_be_written_is_refused_before_the_model_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKPROOF_CACHE", str(tmp_path / "empty"))  # to read the model would fail, and say so
+    for out in (tmp_path, Path("/proc/x.tar")):
+        with pytest.raises(StackproofError, match=rf"^--out {out}: ") as caught:
+            write_bundle([MODEL], out, QUIET)
+        assert caught.value.exit_status == 2
+
+
+def test_a_disk_that_fills_while_a_bundle_is_written_is_one_line_and_the_old_bundle_stays(written: Path, tmp_path: Path) -> None:
+    before, limits = written.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))  # the system refuses more, as a full disk does
+    try:
+        with pytest.raises(ServingError, match=r"out\.tar: ") as caught:
+            write_bundle([MODEL], written, QUIET)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (caught.value.exit_status, "\n" in str(caught.value)) == (2, False)
+    assert written.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".tmp"] == []
 
 
 def test_any_flipped_byte_is_refused_and_nothing_appears(across: Path, tmp_path: Path) -> None:

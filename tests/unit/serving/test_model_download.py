@@ -19,7 +19,7 @@ from stack.runtime.progress import Reporter
 from stack.serving import download
 from stack.serving.errors import ModelChangedError, ServingError
 from stack.serving.pull import pull_model
-from stack.serving.sources import HubSource, OciSource
+from stack.serving.sources import DirectorySource, HubSource, OciSource
 from stack.serving.weights import model_dir, verify_model
 
 QUIET = Reporter(StringIO())
@@ -172,11 +172,27 @@ def test_a_pull_that_failed_is_gone_on_by_the_next_one(remote: Remote, tmp_path:
     remote.breaks[WEIGHTS_URL], remote.break_at = download.TRIES, 10_000
     with pytest.raises(ServingError, match="the next pull goes on where this one stopped"):
         pull_model(MODEL, QUIET, source)
-    assert not model_dir(MODEL.name).exists()
+    (kept,) = model_dir("x").parent.iterdir()
+    assert sorted(path.name for path in kept.iterdir()) == ["LICENSE", "config.json", "model.safetensors.part"]
+    with pytest.raises(ServingError, match="no package carries"):  # a forgotten --from does not sweep it away
+        pull_model(MODEL, QUIET)
     remote.asked.clear()
     pull_model(MODEL, QUIET, source)
     assert [wanted for path, wanted, _ in remote.asked if path == WEIGHTS_URL] == ["bytes=50000-"]
     assert verify_model(MODEL)
+    assert list(model_dir("x").parent.iterdir()) == [model_dir(MODEL.name)]
+
+
+def test_a_pull_to_which_nothing_came_leaves_nothing(remote: Remote, tmp_path: Path) -> None:
+    there = publish(remote, write_model(tmp_path / "given"))
+    remote.status[f"/api/models/{REPOSITORY}/tree/{COMMIT}"] = 404
+    nowhere = OciSource(f"127.0.0.1:{free_port()}", "models/small", "sha256:" + "a" * 64)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for source in (there, nowhere, DirectorySource(empty)):
+        with pytest.raises(ServingError):
+            pull_model(MODEL, QUIET, source)
+        assert list(model_dir("x").parent.iterdir()) == []
 
 
 def test_a_server_without_ranges_is_read_from_the_start(remote: Remote, tmp_path: Path) -> None:

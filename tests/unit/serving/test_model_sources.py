@@ -1,4 +1,6 @@
 import os
+import threading
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from small_model import MODEL, write_model
 
 from stack.runtime.progress import Reporter
 from stack.serving.errors import ModelChangedError, ServingError
-from stack.serving.pull import pull_model
+from stack.serving.pull import locked, pull_model
 from stack.serving.sources import DirectorySource, HubSource, OciSource, parse_source
 from stack.serving.weights import model_dir, verify_model
 
@@ -40,6 +42,7 @@ def test_the_three_forms_of_a_source_are_told_apart(tmp_path: Path) -> None:
         ("hf://Llama-3.1-8B", "write hf://ORGANISATION/NAME@REVISION"),
         ("https://example.org/x", "only a directory, oci:// and hf://"),
         ("/no/such/folder", "is not a directory"),
+        ("", "--from: is empty"),
     ],
 )
 def test_any_other_source_is_refused_in_one_line(text: str, told: str) -> None:
@@ -105,6 +108,35 @@ def test_checksums_of_the_catalog_are_held_against_what_came(given_folder: Path)
     wanted = MODEL.model_copy(update={"weights": MODEL.weights.model_copy(update={"sha256": {"model.safetensors": "0" * 64}})})
     with pytest.raises(ModelChangedError, match="SHA-256 is not the catalog's"):
         pull_model(wanted, QUIET, DirectorySource(given_folder))
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(given_folder: Path, cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(ServingError, match=str(cache)) as caught:
+        pull_model(MODEL, QUIET, DirectorySource(given_folder))
+    assert "\n" not in str(caught.value)
+
+
+def test_one_at_a_time_changes_a_models_folder_though_each_takes_its_lock_away() -> None:
+    inside, most, turns = 0, 0, 0
+
+    def change() -> None:
+        nonlocal inside, most, turns
+        for _ in range(25):
+            with locked(MODEL.name, QUIET):
+                inside += 1
+                most = max(most, inside)
+                time.sleep(0.0005)  # lets the others at the lock
+                turns += 1
+                inside -= 1
+
+    threads = [threading.Thread(target=change) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most, turns) == (1, 100)
+    assert list(model_dir("x").parent.iterdir()) == []
 
 
 def test_a_model_that_no_package_carries_says_where_it_may_come_from() -> None:
