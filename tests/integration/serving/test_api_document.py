@@ -13,7 +13,6 @@ from gateway_kit import EchoGateway
 from schemathesis.engine import Status, events, from_schema
 from schemathesis.hooks import unregister
 
-from stack.serving.bodies.json_schemas import NAME_MAPS
 from stack.serving.openapi import openapi_document
 from stack.serving.policy import load_policy
 
@@ -89,12 +88,11 @@ def prepare(_: schemathesis.HookContext, case: schemathesis.Case, **__: Any) -> 
 
 
 def shallow(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with the keywords of clients' JSON schemas told one level deep, and no schema below: every level would bring 500 cases more."""
+    """The document with one keyword of each kind of those that clients' JSON schemas may have: each of them, at every level, would bring 500 cases more."""
     schemas = document["components"]["schemas"]
     given = schemas["GivenSchema"]
-    keywords = {name: rule for name, rule in given["properties"].items() if name not in NAME_MAPS}
-    replaced = {"SchemaNode": {"type": ["string", "number", "boolean", "null"]}, "GivenSchema": {**given, "properties": keywords}}
-    return {**document, "components": {**document["components"], "schemas": {**schemas, **replaced}}}
+    told = {**given, "properties": {name: given["properties"][name] for name in ("$ref", "enum", "minItems", "type")}}
+    return {**document, "components": {**document["components"], "schemas": {**schemas, "GivenSchema": told}}}
 
 
 def run(gateway: EchoGateway, document: dict[str, Any]) -> Seen:
