@@ -67,7 +67,7 @@ def parse_yaml(data: bytes | str, model: type[Model], *, source: str, error: typ
     try:
         return model.model_validate(document)
     except ValidationError as fault:
-        raise error(describe_validation(fault, source=source)) from None
+        raise error(describe_validation(fault, source=source, model=model)) from None
 
 
 def parse_mapping(data: bytes | str, *, source: str, holds: str, error: type[StackproofError] = StackproofError) -> dict[str, Any]:

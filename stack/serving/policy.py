@@ -13,15 +13,30 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from stack.evidence.record import Frozen
 from stack.runtime.yaml_input import parse_yaml, read_bounded
 from stack.serving.errors import ServingError
-from stack.serving.tenants import ABSOLUTE_PATH, CLASS_PATTERN, DEFAULT_CLASS, Issuer, RateClass, Redact
+from stack.serving.policy_values import (
+    MOST,
+    AbsolutePath,
+    Amount,
+    AtATime,
+    Collector,
+    Flag,
+    HealthPath,
+    HostPort,
+    InARow,
+    ListenAt,
+    RoutePath,
+    Seconds,
+)
+from stack.serving.tenants import DEFAULT_CLASS, ClassName, Issuer, RateClass, Redact
 
 DEFAULT_POLICY = "default.yaml"
 CHAT_PATH = "/v1/chat/completions"
 EMBEDDINGS_PATH = "/v1/embeddings"
 MODELS_PATH = "/v1/models"
-HOST_PORT = r"[A-Za-z0-9.-]+:([1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # recognised, not listened at
 PUBLIC_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian, Ubuntu, Alpine and Envoy's own images have their certificates: of itself Envoy trusts nobody, or everybody."""
+LEAST_SAMPLE_PERCENT = 0.01
 BodyKind = Literal["chat", "completions", "embeddings"]
 """Which closed schema a request body is held to."""
 
@@ -30,39 +45,39 @@ class Route(Frozen):
     """One allowed request: exact method, exact path, byte for byte. What is not listed does not exist."""
 
     method: Literal["GET", "POST"]
-    path: str = Field(pattern=r"^/[A-Za-z0-9_/-]*$")
+    path: RoutePath
     body: BodyKind | None = Field(default=None, description="Closed schema of the body; null for requests without one")
 
 
 class Limits(Frozen):
     """What one gateway takes; beyond it clients get 413, 431, 503 or a closed connection."""
 
-    body_bytes: int = Field(gt=0, le=16 << 20)
-    headers_kib: int = Field(gt=0, le=96)
-    headers_count: int = Field(gt=0, le=200)
-    connections: int = Field(gt=0, description="Client connections at a time")
-    requests: int = Field(gt=0, description="Requests at the engine at a time")
-    pending: int = Field(gt=0, description="Requests that may wait for a connection to the engine")
+    body_bytes: Amount
+    headers_kib: int = Field(strict=True, ge=1, le=96)
+    headers_count: int = Field(strict=True, ge=1, le=200)
+    connections: AtATime = Field(description="Client connections at a time")
+    requests: AtATime = Field(description="Requests at the engine at a time")
+    pending: AtATime = Field(description="Requests that may wait for a connection to the engine")
 
 
 class Timeouts(Frozen):
     """Seconds. A slow client or a stuck engine is cut off; a long stream that moves is not, until `response_s`."""
 
-    connect_s: float = Field(gt=0)
-    headers_s: float = Field(gt=0, description="To receive the request's headers")
-    request_s: float = Field(gt=0, description="To receive the whole request")
-    authorization_s: float = Field(gt=0, description="For the policy service to decide")
-    idle_s: float = Field(gt=0, description="Longest silence on a stream or connection")
-    response_s: float = Field(gt=0, description="To the end of the response")
-    drain_s: float = Field(gt=0, description="For open requests when the gateway stops")
+    connect_s: Seconds
+    headers_s: Seconds = Field(description="To receive the request's headers")
+    request_s: Seconds = Field(description="To receive the whole request")
+    authorization_s: Seconds = Field(description="For the policy service to decide")
+    idle_s: Seconds = Field(description="Longest silence on a stream or connection")
+    response_s: Seconds = Field(description="To the end of the response")
+    drain_s: Seconds = Field(description="For open requests when the gateway stops")
 
 
 class Tls(Frozen):
     """TLS at the listener. Absolute paths where Envoy runs; PEM files, read again when others are moved into their place."""
 
-    certificate: str = Field(pattern=ABSOLUTE_PATH, description="The server's certificate and the chain to its root")
-    key: str = Field(pattern=ABSOLUTE_PATH, description="Its private key, in the same folder, so that both change together")
-    client_ca: str | None = Field(default=None, pattern=ABSOLUTE_PATH, description="Whose certificates clients must show; null asks for none")
+    certificate: AbsolutePath = Field(description="The server's certificate and the chain to its root")
+    key: AbsolutePath = Field(description="Its private key, in the same folder, so that both change together")
+    client_ca: AbsolutePath | None = Field(default=None, description="Whose certificates clients must show; null asks for none")
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -74,19 +89,19 @@ class Tls(Frozen):
 class Requests(Frozen):
     """Caps of the closed body schema."""
 
-    max_tokens: int = Field(gt=0, description="Highest max_tokens / max_completion_tokens")
-    choices: int = Field(gt=0, le=4, description="Highest n")
-    messages: int = Field(gt=0)
-    text_chars: int = Field(gt=0, description="Characters of all messages and tools, of the prompts, or of the texts to embed")
-    stop_sequences: int = Field(gt=0)
-    logprobs: int = Field(ge=0, le=20, description="Highest top_logprobs, or logprobs of a completion")
-    structured_choices: int = Field(gt=0, description="Alternatives of structured_outputs.choice")
-    schema_bytes: int = Field(gt=0, description="A JSON schema, of response_format or of one tool, as compact JSON")
-    schema_depth: int = Field(gt=0, le=64, description="Also of the arguments of tool calls")
-    tools: int = Field(default=32, ge=0, le=128, description="Functions of a chat, and calls in one message")
-    tools_bytes: int = Field(default=32768, gt=0, description="JSON schemas of all tools together")
-    logit_bias: int = Field(default=300, ge=0, description="Tokens of logit_bias")
-    embedding_texts: int = Field(default=256, gt=0, description="Texts of one request for embeddings")
+    max_tokens: Amount = Field(description="Highest max_tokens / max_completion_tokens")
+    choices: int = Field(strict=True, ge=1, le=4, description="Highest n")
+    messages: Amount
+    text_chars: Amount = Field(description="Characters of all messages and tools, of the prompts, or of the texts to embed")
+    stop_sequences: Amount
+    logprobs: int = Field(strict=True, ge=0, le=20, description="Highest top_logprobs, or logprobs of a completion")
+    structured_choices: Amount = Field(description="Alternatives of structured_outputs.choice")
+    schema_bytes: Amount = Field(description="A JSON schema, of response_format or of one tool, as compact JSON")
+    schema_depth: int = Field(strict=True, ge=1, le=64, description="Also of the arguments of tool calls")
+    tools: int = Field(default=32, strict=True, ge=0, le=128, description="Functions of a chat, and calls in one message")
+    tools_bytes: Amount = Field(default=32768, description="JSON schemas of all tools together")
+    logit_bias: int = Field(default=300, strict=True, ge=0, le=MOST, description="Tokens of logit_bias")
+    embedding_texts: Amount = Field(default=256, description="Texts of one request for embeddings")
 
 
 Screen = Annotated[Literal["refuse", "off"], BeforeValidator(lambda value: "off" if value is False else value)]
@@ -106,26 +121,22 @@ class Routing(Frozen):
     by: Literal["least-request", "prefix"] = Field(
         default="least-request", description="The engine with the fewest requests, or the one that has seen the beginning of the prompt"
     )
-    prefix_chars: int = Field(default=1024, gt=0, description="Of the prompt, up to its first user message, that choose the engine")
-    prefix_load_percent: int = Field(default=150, ge=100, le=1000, description="Of the average load: what is above goes to the next engine")
-    check_interval_s: float = Field(default=2, gt=0, description="Between two looks at an engine's health")
-    check_timeout_s: float = Field(default=5, gt=0)
-    checks_failed: int = Field(default=3, gt=0, description="In a row, until an engine gets no more requests")
-    failures: int = Field(default=3, gt=0, description="Broken connections or 502 to 504 in a row, until an engine is left out")
-    ejected_s: float = Field(default=10, gt=0, description="For how long the first time; each time longer")
+    prefix_chars: Amount = Field(default=1024, description="Of the prompt, up to its first user message, that choose the engine")
+    prefix_load_percent: int = Field(default=150, strict=True, ge=100, le=1000, description="Of the average load: what is above goes to the next engine")
+    check_interval_s: Seconds = Field(default=2, description="Between two looks at an engine's health")
+    check_timeout_s: Seconds = 5
+    checks_failed: InARow = Field(default=3, description="In a row, until an engine gets no more requests")
+    failures: InARow = Field(default=3, description="Broken connections or 502 to 504 in a row, until an engine is left out")
+    ejected_s: Seconds = Field(default=10, description="For how long the first time; each time longer")
 
 
 class Tracing(Frozen):
     """Where spans of requests go. They name tenant, model and request id, and never a prompt."""
 
-    endpoint: str = Field(
-        pattern=rf"^https?://{HOST_PORT}/[A-Za-z0-9/._-]*$", description="OTLP over HTTP or HTTPS of a collector, as in http://127.0.0.1:4318/v1/traces"
-    )
-    ca_file: str | None = Field(
-        default=None, pattern=ABSOLUTE_PATH, description="PEM certificates of who signed an https collector's; null: a public authority did"
-    )
-    sample_percent: float = Field(default=100, ge=0, le=100, description="Share of the requests that are traced")
-    trust_client: bool = Field(
+    endpoint: Collector = Field(description="OTLP over HTTP or HTTPS of a collector, as in http://127.0.0.1:4318/v1/traces")
+    ca_file: AbsolutePath | None = Field(default=None, description="PEM certificates of who signed an https collector's; null: a public authority did")
+    sample_percent: float = Field(default=100, strict=True, ge=0, le=100, allow_inf_nan=False, description="Share of the requests that are traced")
+    trust_client: Flag = Field(
         default=False, description="Continue the traces that clients begin (`traceparent`); what they do not sample is not sampled here either"
     )
 
@@ -133,6 +144,13 @@ class Tracing(Frozen):
     def authorities(self) -> str | None:
         """The file with those of whom the collector's certificate must be, for Envoy; None where it speaks plain HTTP."""
         return (self.ca_file or PUBLIC_AUTHORITIES) if self.endpoint.startswith("https:") else None
+
+    @field_validator("sample_percent")
+    @classmethod
+    def _seen_by_envoy(cls, percent: float) -> float:
+        if 0 < percent < LEAST_SAMPLE_PERCENT:
+            raise ValueError(f"must be 0 or at least {LEAST_SAMPLE_PERCENT}: Envoy counts in hundredths of a percent")
+        return percent
 
     @model_validator(mode="after")
     def _trusts_over_tls_only(self) -> Self:
@@ -144,23 +162,42 @@ class Tracing(Frozen):
 class Metrics(Frozen):
     """Where Prometheus may ask; null serves nothing. Neither is on the public listener."""
 
-    gateway: str | None = Field(default=None, pattern=rf"^{HOST_PORT}$", description="Envoy's own, by GET /metrics at this host:port")
-    policy_service: str | None = Field(default=None, pattern=rf"^{HOST_PORT}$", description="The policy service's: by tenant and route")
+    gateway: ListenAt | None = Field(default=None, description="Envoy's own, by GET /metrics at this address and port")
+    policy_service: HostPort | None = Field(default=None, description="The policy service's: by tenant and route")
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.gateway is not None and self.policy_service is not None and _collide(self.gateway, self.policy_service):
+            raise ValueError(f"`gateway` ({self.gateway}) and `policy_service` ({self.policy_service}) are one address: give each a port of its own")
+        return self
+
+
+def _collide(one: str, other: str) -> bool:
+    """Whether two servers of one machine cannot listen at both."""
+    (host, _, port), (second, _, second_port) = one.rpartition(":"), other.lower().replace("localhost", "127.0.0.1").rpartition(":")
+    return port == second_port and (host == second or ANY_ADDRESS in (host, second))
+
+
+def _whole(value: object) -> object:
+    """To a literal 1, True and 1.0 are 1."""
+    if type(value) is not int:
+        raise ValueError("must be the number 1")
+    return value
 
 
 class GatewayPolicy(Frozen):
     """Everything the gateway enforces; keys are apart (`keys.py`), addresses belong to a deployment."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_whole)]
     routes: tuple[Route, ...] = Field(min_length=1)
-    health_path: str = Field(pattern=r"^/[a-z]+$", description="Answered without a key: 200 when gateway, policy service and engine all answer")
+    health_path: HealthPath = Field(description="Answered without a key: 200 when gateway, policy service and engine all answer")
     limits: Limits
     timeouts: Timeouts
     requests: Requests
     screening: Screening = Screening()
     redact: Redact | None = Field(default=None, description="Personal data taken out of requests before the engine gets them; a class may have its own")
     routing: Routing = Routing()
-    classes: dict[Annotated[str, Field(pattern=CLASS_PATTERN)], RateClass] = Field(
+    classes: dict[ClassName, RateClass] = Field(
         default={DEFAULT_CLASS: RateClass()}, description="Limits per tenant, by class; a key that names none is of class `default`"
     )
 

@@ -52,7 +52,7 @@ def test_the_plan_of_a_limited_run_counts_what_would_be_asked(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (document(normalise={"unicod": "NFC"}), "field `stages.1.normalise.unicod`: Extra inputs are not permitted"),
+        (document(normalise={"unicod": "NFC"}), "field `stages.1.normalise.unicod`: is not known here"),
         (document(aggregate=None), "stage `aggregate` is missing: add one"),
         (document(write=None), "stage `write` is missing"),
         (document(label=None, aggregate={}, evaluate=None), "stage `aggregate` needs a stage `label` before it"),
