@@ -98,6 +98,20 @@ def test_killed_while_starting_it_leaves_nothing_and_a_dead_engine_is_started_ag
     assert key not in "".join(path.read_text(errors="replace") for path in evidence.rglob("*") if path.is_file())
 
 
+def test_stopped_while_it_starts_it_leaves_nothing(tmp_path: Path) -> None:
+    run_dir, log = tmp_path / "run", tmp_path / "run" / "engine.log"
+    with serving("--port", str(free_port()), "--run-dir", str(run_dir), folder=tmp_path) as process:
+        wait_for(lambda: log.exists() and "APIServer pid" in log.read_text(errors="replace"), timeout_s=60)
+        starting = status(run_dir)
+        assert (starting["state"], starting["ready"], starting["pid"]) == ("starting", False, process.pid)
+        stopped = subprocess.run([*STACKPROOF, "stop", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=60, check=False)
+        assert (stopped.returncode, stopped.stderr) == (0, "")
+        assert process.wait(timeout=30) == 130
+    assert not processes_of(run_dir)
+    assert not [name for name in ("api.key", "engine.key", "status.json") if (run_dir / name).exists()]
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
+
+
 def status(run_dir: Path) -> dict[str, Any]:
     done = subprocess.run([*STACKPROOF, "status", "--json", "--run-dir", str(run_dir)], capture_output=True, text=True, timeout=30, check=False)
     found: dict[str, Any] = json.loads(done.stdout)[0]
