@@ -37,7 +37,7 @@ def test_an_unknown_model_is_answered_with_the_names_there_are() -> None:
         (("attention_heads: 9", "attention_heads: 10"), "architecture"),
         (("  chat: {status", "  temper: {status"), "(document)"),
         (("kind: package", "kind: url"), "source.kind"),
-        (("title:", "titel:"), "title"),
+        (("title:", "titel:"), "titel"),
         (("name: smollm2", "name: ../smollm2"), "name"),
     ],
 )
