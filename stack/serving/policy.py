@@ -19,6 +19,7 @@ from stack.serving.policy_values import (
     Amount,
     AtATime,
     Collector,
+    DrainSeconds,
     Flag,
     HealthPath,
     HostPort,
@@ -69,7 +70,7 @@ class Timeouts(Frozen):
     authorization_s: Seconds = Field(description="For the policy service to decide")
     idle_s: Seconds = Field(description="Longest silence on a stream or connection")
     response_s: Seconds = Field(description="To the end of the response")
-    drain_s: Seconds = Field(description="For open requests when the gateway stops")
+    drain_s: DrainSeconds = Field(description="For open requests when the gateway stops")
 
 
 class Tls(Frozen):

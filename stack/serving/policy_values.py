@@ -15,6 +15,8 @@ MOST = 16 << 20
 Flag = Annotated[bool, Field(strict=True)]
 Seconds = Annotated[float, Field(strict=True, ge=0.001, le=86_400, allow_inf_nan=False)]
 """A day at most; Envoy counts in milliseconds, and takes 0 for no limit at all."""
+DrainSeconds = Annotated[float, Field(strict=True, ge=0.001, le=3_600, allow_inf_nan=False)]
+"""An hour at most: the chart's pods wait no longer either."""
 Amount = Annotated[int, Field(strict=True, ge=1, le=MOST)]
 AtATime = Annotated[int, Field(strict=True, ge=1, le=1 << 20)]
 """Linux opens no more files for one process, unless it is told otherwise."""

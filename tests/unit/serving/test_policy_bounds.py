@@ -1,6 +1,7 @@
 """Whatever number a policy may hold, Envoy can hold: told when the file is read, not when the engine is up."""
 
 import copy
+import json
 import math
 import re
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import jsonschema
 import pytest
 import yaml
 from google.protobuf.duration_pb2 import Duration
@@ -15,16 +17,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_envoy_config import LOCAL, walk
+from test_plan_renderings import CHART, merged
 
+from stack.hardware_profiles import Inventory
+from stack.serving import CI_MODEL, find_model, make_plan
 from stack.serving.envoy_process import envoy_binary
 from stack.serving.gateway import render_envoy
-from stack.serving.policy import GatewayPolicy, load_policy
+from stack.serving.helm_values import chart_values
+from stack.serving.policy import GatewayPolicy, Metrics, load_policy, parse_policy
 
 ADDRESSES = LOCAL.model_copy(update={"secrets": "/run/secrets"})
 WHOLE: dict[str, Any] = {
     **load_policy().model_dump(mode="json"),
     "issuers": [{"issuer": "https://login.example", "audiences": ["stack"], "key_set": "/etc/keys.jwks"}],
-    "tracing": {"endpoint": "http://127.0.0.1:4318/v1/traces"},
+    "tracing": {"endpoint": "http://collector:4318/v1/traces"},
     "metrics": {"gateway": "127.0.0.1:9902", "policy_service": "127.0.0.1:9903"},
     "classes": {"default": {}},
 }
@@ -86,6 +92,9 @@ def most(number: Number) -> float:
     return number.most
 
 
+AT_ONCE = pytest.mark.parametrize(("value_of", "by"), [(least, "least-request"), (most, "prefix")], ids=["least", "most"])
+
+
 def test_every_part_of_a_policy_with_numbers_is_looked_at() -> None:
     assert {number.place.rpartition(".")[0] for number in NUMBERS} == set(PLACES.values())
     shipped = {f"{part}.{name}" for part, held in load_policy() if hasattr(held, "model_dump") for name, value in held if type(value) in (int, float)}
@@ -145,8 +154,17 @@ def test_whatever_is_read_is_rendered_to_what_envoys_types_hold(policy: GatewayP
     assert all(math.isfinite(value) for value in values if isinstance(value, float))
 
 
+@AT_ONCE
+def test_the_chart_takes_every_bound_at_once(make_inventory: Callable[..., Inventory], value_of: Callable[[Number], float], by: str) -> None:
+    policy = policy_of(value_of, by=by).model_copy(update={"metrics": Metrics()})
+    values = chart_values(make_plan(make_inventory(), find_model(CI_MODEL)), policy)
+    whole = merged(yaml.load((CHART / "values.yaml").read_text(), yaml.CSafeLoader), values)
+    jsonschema.Draft202012Validator(json.loads((CHART / "values.schema.json").read_text())).validate(whole)
+    assert parse_policy(values["authz"]["policy"], source="values").timeouts == policy.timeouts
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("value_of", "by"), [(least, "least-request"), (most, "prefix")], ids=["least", "most"])
+@AT_ONCE
 def test_envoy_itself_accepts_every_bound_at_once(tmp_path: Path, value_of: Callable[[Number], float], by: str) -> None:
     config = tmp_path / "envoy.yaml"
     config.write_text(yaml.safe_dump(render_envoy(policy_of(value_of, by=by), ADDRESSES)))
