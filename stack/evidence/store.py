@@ -63,7 +63,10 @@ class EvidenceStore:
     def require_writable(self, *, option: str) -> None:
         """Before the work that a record shall tell of: StackproofError when none could be written, for the folder or for the key. Nothing is left there."""
         require_folder(self.root, option=option)
-        self._refuse_other_key(self._key())
+        try:
+            self._refuse_other_key(self._key())
+        except OSError as error:
+            raise StackproofError(f"{option}: the signing key cannot be read or made: {error}") from None
 
     def write(self, draft: RecordDraft, artifacts: Iterable[ArtifactSource] = ()) -> StoredRecord:
         """Store the artifacts, then the signed record; a crash between leaves unreferenced files, never a broken record.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from pydantic import Field, ValidationError
 
@@ -145,10 +145,8 @@ def read_holder(run_dir: Path) -> Holder | None:
 def locked(run_dir: Path, *, supervised: bool = False) -> Iterator[None]:
     """The folder is ours until the block ends, or we do. ServingError when another session has it."""
     with (run_dir / LOCK_FILE).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ServingError(f"--run-dir {run_dir}: another session is served from here: choose another folder, or stop it with `stackproof stop`") from None
+        if not _take(lock):
+            raise ServingError(f"--run-dir {run_dir}: another session is served from here: choose another folder, or stop it with `stackproof stop`")
         lock.truncate(0)
         (run_dir / STATUS_FILE).unlink(missing_ok=True)  # of a session that was killed
         lock.write(Holder(pid=os.getpid(), since=time.time(), supervised=supervised).model_dump_json())
@@ -157,6 +155,17 @@ def locked(run_dir: Path, *, supervised: bool = False) -> Iterator[None]:
             yield
         finally:
             (run_dir / STATUS_FILE).unlink(missing_ok=True)
+
+
+def _take(lock: IO[str]) -> bool:
+    """More than one try: whoever asks `is_locked` has it for a moment."""
+    for _ in range(5):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError:
+            time.sleep(0.02)
+    return False
 
 
 def is_locked(run_dir: Path) -> bool:

@@ -74,6 +74,11 @@ def test_evidence_begun_with_another_key_is_told_first(tmp_path: Path) -> None:
     assert "signed with another key: choose another folder" in refused(*COMMANDS["serve"], "--evidence", "evidence")
 
 
+def test_a_signing_key_that_cannot_be_made_is_told_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACKPROOF_SIGNING_KEY", "/proc/x/signing.pem")
+    assert refused(*COMMANDS["serve"], "--evidence", "evidence").startswith("--evidence: the signing key cannot be read or made: ")
+
+
 @pytest.mark.parametrize("command", FOLDERS)
 def test_a_folder_that_cannot_be_written_is_told_first(command: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")

@@ -1,9 +1,11 @@
 """A session that is still starting is shown, hides no other, and can be stopped."""
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +139,15 @@ def test_a_programs_own_session_is_not_listed_and_not_stopped(sessions: Path) ->
             with pytest.raises(StackproofError, match=rf"is used by process {process.pid}, which tells nothing of itself"):
                 call(command, "--run-dir", str(folder))
         assert process.poll() is None
+
+
+def test_who_looks_at_a_lock_keeps_nobody_from_taking_it(sessions: Path) -> None:
+    folder = folder_of(sessions, 8000)
+    looking = (folder / LOCK_FILE).open("w")
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    threading.Timer(0.03, looking.close).start()
+    with locked(folder):
+        assert looking.closed
 
 
 def test_a_folder_known_under_two_ports_is_one_session(sessions: Path, tmp_path: Path) -> None:
