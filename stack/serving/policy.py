@@ -243,6 +243,12 @@ class GatewayPolicy(Frozen):
             raise ValueError("`screening.pii: refuse` and `redact` exclude each other: what is refused is not taken out")
         return self
 
+    @model_validator(mode="after")
+    def _health_is_no_route(self) -> Self:
+        if any(route.path == self.health_path for route in self.routes):
+            raise ValueError(f"`health_path` {self.health_path} is one of `routes` too: it is answered without a key, so choose another")
+        return self
+
     @field_validator("issuers")
     @classmethod
     def _distinct(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
