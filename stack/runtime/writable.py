@@ -19,7 +19,7 @@ def require_file(path: Path, *, option: str) -> None:
         if path.exists() and not path.is_file():
             raise StackproofError(f"{told}: is a {'folder' if path.is_dir() else 'device, pipe or socket'}: name a file")
     except OSError as error:
-        raise StackproofError(f"{told}: cannot be written ({_why(error)}): name another file") from None
+        raise StackproofError(f"{told}: cannot be written: {_why(error)}: name another file") from None
     _try(path.parent, told=told, mend="name another file")
 
 
@@ -35,7 +35,7 @@ def _try(folder: Path, *, told: str, mend: str) -> None:
         way = next((each for each in (folder, *folder.parents) if each.exists() or each.is_symlink()), folder)
         raise StackproofError(f"{told}: {way} is {'a file' if way.exists() else 'a link to nothing'}: {mend}") from None
     except OSError as error:
-        raise StackproofError(f"{told}: cannot be written ({_why(error)}): {mend}") from None
+        raise StackproofError(f"{told}: cannot be written: {_why(error)}: {mend}") from None
     finally:
         for each in missing:  # the deepest first
             with suppress(OSError):

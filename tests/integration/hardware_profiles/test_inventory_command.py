@@ -75,7 +75,7 @@ def test_neither_torch_nor_ray_nor_vllm_nor_kubernetes_is_imported() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--out", "/proc/no/such/place"), "--out /proc/no/such/place: cannot be written: no such file or directory"),
+        (("--out", "/proc/no/such/place"), "--out /proc/no/such/place: cannot be written: no such file or directory: name another file"),
         (("--json", "--format", "labels"), "--json and --format labels ask for two forms: leave one out"),
         (("--declare", "/no/such/file"), "/no/such/file: cannot be read: No such file or directory"),
     ],
