@@ -35,11 +35,11 @@ def values(tmp_path_factory: pytest.TempPathFactory) -> Values:
     made: dict[str, Path] = {}
 
     def write(policy: GatewayPolicy) -> Path:
-        text = values_yaml(chart_values(plan_for("cpu"), policy))
-        if text not in made:
-            made[text] = tmp_path_factory.mktemp("values") / "generated.yaml"
-            made[text].write_text(text)
-        return made[text]
+        known = policy.model_dump_json()
+        if known not in made:
+            made[known] = tmp_path_factory.mktemp("values") / "generated.yaml"
+            made[known].write_text(values_yaml(chart_values(plan_for("cpu"), policy)))
+        return made[known]
 
     return write
 
