@@ -53,6 +53,7 @@ LARGE = {
 }
 
 
+@pytest.mark.slow
 def test_the_largest_schemas_that_pass_are_compiled_while_one_waits() -> None:
     pytest.importorskip("xgrammar", reason="the engine is not installed")
     for schema in LARGE.values():

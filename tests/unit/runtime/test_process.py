@@ -46,6 +46,7 @@ def test_stop_ends_a_tree_that_ignores_sigterm_and_left_its_session(stubborn: Ch
     assert stubborn.pids() == []
 
 
+@pytest.mark.slow
 def test_stop_may_be_called_twice(stubborn: Child) -> None:
     stubborn.stop()
     stubborn.stop()
