@@ -167,6 +167,7 @@ def test_connections_are_used_again_and_the_concurrency_is_divided() -> None:
         assert server.connections == 8 + 2
 
 
+@pytest.mark.slow
 def test_a_record_of_each_fault_gets_its_own_error_and_the_rest_their_votes() -> None:
     faults: dict[str, tuple[bytes | str | tuple[float, bytes], str, int]] = {
         "text 0": (answer(500, COMPLETION), "http_500", 2),
@@ -192,6 +193,7 @@ def test_what_passes_leaves_no_error(passing: bytes | str) -> None:
         assert votes(server, texts(30)) == [YES] * 30
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured() -> None:
     with RawServer(lambda _text, before: GOOD if before else answer(429, b"{}", "retry-after: 1")).running() as server:
         started = time.monotonic()
@@ -199,6 +201,7 @@ def test_retry_after_is_honoured() -> None:
         assert 1 <= time.monotonic() - started < 4
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_few_at_once_is_asked_few_at_once() -> None:
     server = RawServer()
     server.says = lambda _text, _before: answer(429, b"{}") if server.in_flight > 4 else (0.02, GOOD)

@@ -54,6 +54,7 @@ def test_any_seed_makes_questions_that_fit_the_limit(seed: int) -> None:
     assert all(len(str(each["question"])) <= 300 for each in generate(seed))
 
 
+@pytest.mark.slow
 def test_a_right_answer_counts_and_each_way_of_being_wrong_does_not(feed: Feed) -> None:
     question = to_furnace_creek()
     right = predict(feed, question)

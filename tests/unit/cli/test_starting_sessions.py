@@ -117,6 +117,7 @@ def test_a_status_that_a_killed_session_left_is_not_taken_for_the_next_ones(sess
         assert call("status", "--run-dir", str(folder)).stdout.startswith("starting  pid")
 
 
+@pytest.mark.slow
 def test_a_session_that_is_starting_is_stopped_in_order(sessions: Path) -> None:
     folder = folder_of(sessions, 8000)
     with held(folder, supervised=True) as process:

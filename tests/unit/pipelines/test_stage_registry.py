@@ -57,6 +57,7 @@ def run(package: Path, points: str, *arguments: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 def test_a_stage_of_another_package_runs_by_its_name(package: Path) -> None:
     done = run(package, "shout = shouting:Shout", "run", str(package / "notes.yaml"), "--out", str(package / "out"), "--executor", "local")
     assert done.returncode == 0, done.stderr

@@ -89,6 +89,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(called, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_exits_with_1_when_a_control_fails_and_says_which(context: AuditContext) -> None:
     """The catalog's model has 134,515,008 weights and the test's six."""
     done = command("--target", "models", "--format", "json")

@@ -40,6 +40,7 @@ def test_a_sound_gateway_passes_every_control(behind_gateway: Audited) -> None:
     assert [(result.control, result.observed, result.detail) for result in report.results if result.status is not Status.PASS] == []
 
 
+@pytest.mark.slow
 def test_a_gateway_that_speaks_tls_is_audited_by_the_authority_that_is_trusted(behind_gateway: Audited, tmp_path: Path) -> None:
     authority, other = Authority.make(tmp_path, "site"), Authority.make(tmp_path, "other")
     context = behind_gateway("", authority.serving(tmp_path))

@@ -40,6 +40,7 @@ def kill(keeper: Keeper) -> None:
     os.kill(keeper.child.pids()[1], signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_process_that_died_is_started_again_after_a_second(keeper: Keeper) -> None:
     kill(keeper)
     wait_for(lambda: keeper.state is State.WAITING)

@@ -131,6 +131,7 @@ def test_a_gateway_that_is_gone_meanwhile_keeps_no_engine_from_its_place(gateway
     assert "DRAINING" not in listed(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_new_engine_that_the_gateway_does_not_find_healthy_is_stopped_and_the_old_one_serves(
     gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

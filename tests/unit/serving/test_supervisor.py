@@ -93,6 +93,7 @@ def test_a_restart_that_is_refused_at_once_is_told_with_its_reason_and_the_next_
     assert (read_status(tmp_path).restart_error, read_status(tmp_path).restarts_begun) == (None, 3)
 
 
+@pytest.mark.slow
 def test_what_a_restart_does_is_told_while_it_lasts(served: Fleet, tmp_path: Path) -> None:
     def slow(say: Callable[[str], None]) -> None:
         say("starting a new engine beside the old one")
