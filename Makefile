@@ -20,7 +20,7 @@ test: lint ## Lint, type-check and run every test (real engine, gateway, Ray, he
 	@$(BIN)/pytest -n auto -m "not services" --cov --cov-report=
 	@$(BIN)/pytest -n 2 --dist loadfile -m services --cov --cov-append --cov-report=term:skip-covered --cov-fail-under=80
 
-test-fast: ## The tests that start no service, with fewer examples: under a minute
+test-fast: ## The tests that start no service, with fewer examples: about a minute
 	@$(PYTHON) scripts/bootstrap.py dev
 	@$(BIN)/pytest -n auto -m "not slow" --hypothesis-profile=fast
 
