@@ -96,12 +96,14 @@ class Stage(Frozen, ABC):
 
     VERSION: ClassVar[int] = 1
     """Raise it when the same fields give other output: shards made by another version are made again."""
+    UNDECISIVE: ClassVar[tuple[str, ...]] = ()
+    """Fields that change no output, such as whom an endpoint is trusted by."""
 
     kind: str
 
     def digest(self, work: Work) -> str:  # noqa: ARG002 -- for those that read a file
         """SHA-256 of what decides its output; a stage that reads a file adds the file's hash."""
-        body = {"stage": self.kind, "version": self.VERSION, **self.model_dump(mode="json")}
+        body = {"stage": self.kind, "version": self.VERSION, **self.model_dump(mode="json", exclude={*self.UNDECISIVE})}
         return hashlib.sha256(canonical_json(body)).hexdigest()
 
     @abstractmethod

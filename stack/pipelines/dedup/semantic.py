@@ -1,15 +1,13 @@
 """Records that say the same in other words, by cosine of embeddings, compared block by block."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stack.evidence import canonical_json
 from stack.pipelines.base import Batch, DatasetStage, Decision, Work
 from stack.pipelines.dedup.columns import by_shard, byte_matrix, byte_rows, strings
 from stack.pipelines.dedup.embedders import Embedder, hashed_counts, tf_idf
@@ -25,13 +23,10 @@ class SemanticDedup(Embedder, DatasetStage):
     millions). `hashing` is TF-IDF of 4-character grams in 1,024 buckets: it knows spelling, not meaning; an endpoint's model may know both.
     """
 
+    UNDECISIVE: ClassVar[tuple[str, ...]] = ("ca_file",)
+
     kind: Literal["semantic_dedup"] = "semantic_dedup"
     threshold: float = Field(default=0.9, gt=0, le=1, description="Cosine similarity")
-
-    def digest(self, work: Work) -> str:  # noqa: ARG002 -- the contract of stages
-        """Whom it trusts changes no vector."""
-        body = {"stage": self.kind, "version": self.VERSION, **self.model_dump(mode="json", exclude={"ca_file"})}
-        return hashlib.sha256(canonical_json(body)).hexdigest()
 
     def in_words(self) -> str:
         by = f"embeddings of {self.model}" if self.embedder == "endpoint" else "hashed TF-IDF of 4-character grams"
